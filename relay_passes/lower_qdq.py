@@ -1,0 +1,401 @@
+"""Quantize/dequantize around float operators -> integer operators.
+
+    dq(x) -> conv2d(dq(w)) -> add(b) -> relu -> q(f)
+    =>  conv2d(x, w, out_dtype=int32) -> add(b') -> right_shift(s) -> clip(0, 127) -> astype(int8)
+
+Scales must be powers of two with zero point 0. Each variable of the function is read as a value in
+fixed point (``fixed_point.py``); an operator whose operands allow it computes on the integers, any
+other gets its operands as floats. The result is the "Integer Relax" of docs/architecture.md: equal
+to the float function wherever that is exact, with ties rounded up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+from tvm import relax
+from tvm.relax import op as R
+
+from lcp_tvm.errors import ModelError
+from lcp_tvm.relay_passes.fixed_point import (
+    INT32_LIMIT,
+    Accumulator,
+    Fixed,
+    Int8,
+    Operand,
+    Plain,
+    Value,
+    int32,
+    refine,
+    requantise,
+    settle,
+    widen,
+)
+from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
+
+
+class _Lowering:
+    """One function on its way: the values of its variables, and the block they go into."""
+
+    def __init__(self, builder: relax.BlockBuilder) -> None:
+        self._builder = builder
+        self._values: dict[relax.Var, Value] = {}
+        self._floats: dict[relax.Var, relax.Expr] = {}
+
+    def emit(self, expr: relax.Expr, name: str) -> relax.Expr:
+        return self._builder.emit(expr, name_hint=name)
+
+    def bind(self, var: relax.Var, value: Value) -> None:
+        self._values[var] = value
+
+    def value(self, expr: relax.Expr) -> Value:
+        return self._values.get(expr, Plain(expr)) if isinstance(expr, tvm.ir.Var) else Plain(expr)
+
+    def plain(self, expr: relax.Expr) -> relax.Expr:
+        """``expr`` with every variable replaced by one of the type the original has."""
+        if isinstance(expr, tvm.ir.Var):
+            return self._plain_var(expr)
+        if isinstance(expr, relax.Tuple):
+            return relax.Tuple([self.plain(field) for field in expr.fields])
+        if isinstance(expr, relax.TupleGetItem):
+            return relax.TupleGetItem(self.plain(expr.tuple_value), expr.index)
+        if isinstance(expr, tvm.ir.Call):
+            args = [self.plain(arg) for arg in expr.args]
+            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+        return expr
+
+    def _plain_var(self, var: relax.Var) -> relax.Expr:
+        value = self.value(var)
+        if isinstance(value, Plain):
+            return value.expr
+        if isinstance(value, Int8) and dtype(var) == "int8":
+            return value.expr
+        if isinstance(value, Fixed):
+            quantised = dtype(var) == str(value.data.dtype)
+            return relax.const(value.data if quantised else value.real())
+        if var not in self._floats:
+            name = var.name
+            if isinstance(value, Accumulator):
+                value = settle(value, self.emit)
+            real = self.emit(R.astype(value.expr, "float32"), f"{name}_float")
+            scale = relax.const(2.0**-value.bits, "float32")
+            self._floats[var] = self.emit(R.multiply(real, scale), f"{name}_real")
+        return self._floats[var]
+
+    def widened(self, value: Int8 | Accumulator) -> Accumulator:
+        return widen(value, self.emit) if isinstance(value, Int8) else value
+
+    def array(self, value: Value) -> NDArray[np.float64] | None:
+        """The real numbers of a constant."""
+        if isinstance(value, Fixed):
+            return np.ldexp(value.data.astype(np.float64), -value.bits)
+        if isinstance(value, Plain) and isinstance(value.expr, tvm.ir.GenericConst):
+            return np.asarray(value.expr.value.numpy(), np.float64)
+        return None
+
+
+def _quantize(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    value, name = low.value(call.args[0]), var.name
+    bits = read_fraction_bits(call, name)
+    if isinstance(value, Int8) and value.bits == bits:
+        return value
+    if (real := low.array(value)) is not None:
+        scaled = np.rint(np.ldexp(real, bits))
+        return Fixed(np.clip(scaled, -128, 127).astype(np.int8), bits)
+    if isinstance(value, Int8 | Accumulator):
+        return requantise(low.widened(value), bits, name, low.emit)
+    expr = low.plain(call.args[0])
+    expr = low.emit(R.multiply(expr, relax.const(2.0**bits, "float32")), f"{name}_scaled")
+    expr = low.emit(R.round(expr), f"{name}_rounded")
+    expr = low.emit(R.clip(expr, -128, 127), f"{name}_clip")
+    return Int8(low.emit(R.astype(expr, "int8"), name), bits)
+
+
+def _dequantize(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    value = low.value(call.args[0])
+    bits = read_fraction_bits(call, var.name)
+    if isinstance(value, Plain) and isinstance(value.expr, tvm.ir.GenericConst):
+        return Fixed(value.expr.value.numpy(), bits)
+    if isinstance(value, Plain):
+        return Int8(value.expr, bits) if dtype(value.expr) == "int8" else None
+    return replace(value, bits=bits)
+
+
+def _conv2d(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    attrs, product = call.attrs, _product(low, call)
+    if product is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
+        return None
+    data, weight = product
+    expr = R.nn.conv2d(
+        data.expr,
+        relax.const(weight.data),
+        strides=attrs.strides,
+        padding=attrs.padding,
+        dilation=attrs.dilation,
+        groups=attrs.groups,
+        out_dtype="int32",
+    )
+    magnitude = np.abs(weight.data.astype(np.int64)).sum(axis=(1, 2, 3)).reshape(1, -1, 1, 1)
+    return Accumulator(
+        expr=low.emit(expr, var.name),
+        bits=data.bits + weight.bits,
+        bound=128 * magnitude,
+        bias=np.zeros(magnitude.shape, np.int64),
+    )
+
+
+def _matmul(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    product = _product(low, call)
+    if product is None or product[1].data.ndim != 2:
+        return None
+    data, weight = product
+    expr = R.matmul(data.expr, relax.const(weight.data), out_dtype="int32")
+    magnitude = np.abs(weight.data.astype(np.int64)).sum(axis=0)
+    return Accumulator(
+        expr=low.emit(expr, var.name),
+        bits=data.bits + weight.bits,
+        bound=128 * magnitude,
+        bias=np.zeros(magnitude.shape, np.int64),
+    )
+
+
+def _product(low: _Lowering, call: relax.Call) -> tuple[Int8, Fixed] | None:
+    """Data and weights of a convolution or dense layer, if both are int8."""
+    data, weight = (low.value(arg) for arg in call.args)
+    if isinstance(data, Int8) and isinstance(weight, Fixed) and weight.data.dtype == np.int8:
+        return data, weight
+    return None
+
+
+def _add(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    left, right = (low.value(arg) for arg in call.args)
+    for value, other in ((left, right), (right, left)):
+        if isinstance(value, Int8 | Accumulator) and (real := low.array(other)) is not None:
+            return _add_constant(low, value, real, call)
+    if not (isinstance(left, Int8 | Accumulator) and isinstance(right, Int8 | Accumulator)):
+        return None
+    if shape(call.args[0]) != shape(call.args[1]):
+        return None
+    if isinstance(left, Int8) and isinstance(right, Accumulator):
+        left, right = right, left
+    return _add_tensors(low, low.widened(left), low.widened(right))
+
+
+def _add_tensors(low: _Lowering, acc: Accumulator, other: Accumulator) -> Value:
+    bits = max(acc.bits, other.bits)
+    if acc.clipped:
+        acc = settle(acc, low.emit)
+    acc = refine(acc, bits, low.emit)
+    other = refine(settle(other, low.emit), bits, low.emit)
+    operand = Operand(other.expr, other.bound)
+    if acc.bias is not None:
+        return replace(acc, operands=(*acc.operands, operand))
+    total = low.emit(R.add(acc.expr, operand.expr), "sum")
+    return Accumulator(expr=total, bits=bits, bound=acc.bound + operand.bound)
+
+
+def _add_constant(
+    low: _Lowering, value: Int8 | Accumulator, real: NDArray[np.float64], call: relax.Call
+) -> Value | None:
+    """A bias. An int8 tensor takes one only if that is exact in its own fraction bits."""
+    scaled = np.ldexp(real, value.bits)
+    if isinstance(value, Int8) and np.any(scaled != np.rint(scaled)):
+        return None
+    acc = low.widened(value)
+    if acc.clipped or acc.operands:
+        acc = settle(acc, low.emit)
+    before = np.zeros((), np.int64) if acc.bias is None else acc.bias
+    rounded = np.floor(scaled + 0.5)
+    if np.max(np.abs(rounded), initial=0) >= INT32_LIMIT:
+        raise ModelError(
+            f"layer {call.args[0]}: its bias reaches {np.max(np.abs(rounded)):.0f} in the "
+            f"accumulator's {acc.bits} fraction bits, 32 bits hold {INT32_LIMIT - 1}; give its "
+            "weights or its input a coarser scale"
+        )
+    bias = before + rounded.astype(np.int64)
+    if acc.bias is not None and bias.shape != acc.bias.shape:
+        if bias.size != acc.bias.size:
+            return None
+        bias = bias.reshape(acc.bias.shape)
+    if np.broadcast_shapes(bias.shape, shape(acc.expr)) != shape(acc.expr):
+        return None
+    return replace(acc, bias=bias)
+
+
+def _relu(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    return _clamp(low, call, var, 0.0, math.inf)
+
+
+def _clip(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    return _clamp(low, call, var, float(call.args[1].value), float(call.args[2].value))
+
+
+def _clamp(
+    low: _Lowering, call: relax.Call, var: relax.Var, least: float, most: float
+) -> Value | None:
+    value = low.value(call.args[0])
+    if not isinstance(value, Int8 | Accumulator):
+        return None
+    acc = low.widened(value)
+    acc = replace(acc, low=min(max(acc.low, least), most), high=min(max(acc.high, least), most))
+    if isinstance(value, Int8) and all(
+        math.isinf(bound) or math.ldexp(bound, value.bits).is_integer() for bound in (least, most)
+    ):
+        return requantise(acc, value.bits, var.name, low.emit)
+    return acc
+
+
+def _mean(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    """Global average pooling: the mean's 1/(H*W) becomes m * 2**-k with m of seven bits."""
+    value = low.value(call.args[0])
+    if not isinstance(value, Int8) or len(shape(value.expr)) != 4:
+        return None
+    if sorted(int(axis) % 4 for axis in call.attrs.axis or ()) != [2, 3]:
+        return None
+    count = math.prod(shape(value.expr)[2:])
+    factor, extra = reciprocal(count)
+    bound = 128 * count * factor
+    if bound >= INT32_LIMIT:
+        return None
+    name = var.name
+    acc = widen(value, low.emit)
+    total = low.emit(R.sum(acc.expr, axis=[2, 3], keepdims=call.attrs.keepdims), f"{name}_sum")
+    expr = low.emit(R.multiply(total, int32(factor)), name)
+    return Accumulator(expr=expr, bits=value.bits + extra, bound=np.asarray(bound, np.int64))
+
+
+def reciprocal(count: int) -> tuple[int, int]:
+    """The ``m`` in 64..127 and ``k`` for which ``m * 2**-k`` is closest to ``1 / count``."""
+    extra = 6 + math.ceil(math.log2(count))
+    factor = round(2**extra / count)
+    return (factor, extra) if factor < 128 else (64, extra - 1)
+
+
+def _max_pool2d(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    return _move(low, call, var) if call.attrs.layout == "NCHW" else None
+
+
+def _move(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    """Operators that choose among their input's numbers work on any integers alike."""
+    value = low.value(call.args[0])
+    if isinstance(value, Fixed):
+        return _move_constant(value, call)
+    if isinstance(value, Accumulator):
+        value = settle(value, low.emit)
+    if not isinstance(value, Int8 | Accumulator):
+        return None
+    moved = relax.Call(call.op, [value.expr, *call.args[1:]], call.attrs, call.ty_args)
+    expr = low.emit(moved, var.name)
+    if isinstance(value, Int8):
+        return Int8(expr, value.bits)
+    return Accumulator(expr=expr, bits=value.bits, bound=np.asarray(np.max(value.bound)))
+
+
+def _move_constant(value: Fixed, call: relax.Call) -> Value | None:
+    """A quantised weight that the model stores reshaped or transposed."""
+    if call.op.name == "relax.permute_dims":
+        axes = None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
+        return Fixed(np.ascontiguousarray(np.transpose(value.data, axes)), value.bits)
+    if call.op.name == "relax.reshape":
+        return Fixed(value.data.reshape([int(size) for size in call.args[1].values]), value.bits)
+    return None
+
+
+def _concat(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    if not isinstance(call.args[0], relax.Tuple):
+        return None
+    values = [low.value(field) for field in call.args[0].fields]
+    name, axis = var.name, call.attrs.axis
+    if all(isinstance(value, Int8) for value in values) and len({v.bits for v in values}) == 1:
+        expr = low.emit(R.concat([value.expr for value in values], axis=axis), name)
+        return Int8(expr, values[0].bits)
+    if not all(isinstance(value, Int8 | Accumulator) for value in values):
+        return None
+    accs = [settle(low.widened(value), low.emit) for value in values]
+    bits = max(acc.bits for acc in accs)
+    accs = [refine(acc, bits, low.emit) for acc in accs]
+    expr = low.emit(R.concat([acc.expr for acc in accs], axis=axis), name)
+    bound = np.asarray(max(int(np.max(acc.bound)) for acc in accs), np.int64)
+    return Accumulator(expr=expr, bits=bits, bound=bound)
+
+
+_Rule = Callable[[_Lowering, relax.Call, relax.Var], Value | None]
+
+# A rule gives the value of the call, or None where it has to be computed in float.
+_RULES: dict[str, _Rule] = {
+    "relax.quantize": _quantize,
+    "relax.dequantize": _dequantize,
+    "relax.nn.conv2d": _conv2d,
+    "relax.matmul": _matmul,
+    "relax.add": _add,
+    "relax.nn.relu": _relu,
+    "relax.clip": _clip,
+    "relax.mean": _mean,
+    "relax.nn.max_pool2d": _max_pool2d,
+    "relax.reshape": _move,
+    "relax.squeeze": _move,
+    "relax.expand_dims": _move,
+    "relax.flatten": _move,
+    "relax.permute_dims": _move,
+    "relax.strided_slice": _move,
+    "relax.concat": _concat,
+}
+
+
+def _lower_function(func: relax.Function) -> relax.Function:
+    builder = relax.BlockBuilder()
+    low = _Lowering(builder)
+    with builder.function("main", list(func.params)):
+        with builder.dataflow():
+            for block in func.body.blocks:
+                for binding in block.bindings:
+                    low.bind(binding.var, _lower_binding(low, binding))
+            result = builder.emit_output(low.plain(func.body.body))
+        builder.emit_func_output(result)
+    return builder.get()["main"].with_attrs(func.attrs)
+
+
+def _lower_binding(low: _Lowering, binding: relax.Binding) -> Value:
+    if not isinstance(binding, relax.VarBinding) or isinstance(binding.value, relax.If):
+        raise ModelError(
+            f"tensor {binding.var.name}: control flow or a shape known only at run time "
+            "cannot be compiled; export the model with fixed shapes and without conditions"
+        )
+    expr, var = binding.value, binding.var
+    if isinstance(expr, tvm.ir.Var):
+        return low.value(expr)
+    if isinstance(expr, tvm.ir.GenericConst):
+        return Plain(expr)
+    if isinstance(expr, tvm.ir.Call) and isinstance(expr.op, tvm.ir.Op):
+        rule = _RULES.get(expr.op.name)
+        value = rule(low, expr, var) if rule else None
+        if value is not None:
+            return value
+    return Plain(low.emit(low.plain(expr), var.name))
+
+
+def shape(expr: relax.Expr) -> tuple[int, ...]:
+    return tuple(int(size) for size in expr.ty.shape)
+
+
+def dtype(expr: relax.Expr) -> str:
+    return str(getattr(expr.ty, "dtype", ""))
+
+
+def lower_qdq(module: tvm.IRModule) -> tvm.IRModule:
+    """Turn ``main`` from QDQ Relax into integer Relax; other functions stay as they are.
+
+    Raises
+    ------
+    ModelError
+        If a scale is not a power of two or a zero point not 0 (naming the tensor), or if an
+        accumulator could leave 32 bits.
+    """
+    lowered = tvm.IRModule(dict(module.functions), attrs=module.attrs)
+    lowered.update_func(lowered.get_global_var("main"), _lower_function(module["main"]))
+    return relax.transform.DeadCodeElimination()(lowered)
