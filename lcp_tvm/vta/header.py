@@ -204,7 +204,7 @@ def _decode_micro_op() -> str:
 
 def _names(kind: type[IntEnum]) -> str:
     lines = [
-        f"/*! \\brief Name of an enumerator, or the number where there is none. */",
+        "/*! \\brief Name of an enumerator, or the number where there is none. */",
         f"inline std::string Name({kind.__name__} value) {{",
         "  switch (value) {",
     ]
