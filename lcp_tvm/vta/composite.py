@@ -1,0 +1,287 @@
+"""The forms of integer Relax that VTA runs, as patterns, and how a match becomes a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.relax.dpl import DFPattern, is_const, is_op, wildcard
+
+from lcp_tvm.vta.layer import (
+    Conv,
+    Layer,
+    MaxPool,
+    Plane,
+    Requantise,
+    Weights,
+    Window,
+    plane_of,
+)
+
+Match = Mapping[str, relax.Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A pattern whose parts have names, and the reader of a match.
+
+    ``read(match, name)`` returns None for a match that is not what it should be (a reshape
+    that does not flatten, say); other patterns may then fit.
+    """
+
+    name: str
+    pattern: DFPattern
+    parts: Mapping[str, DFPattern]
+    read: Callable[[Match, str], Layer | None]
+
+
+def composites() -> list[Composite]:
+    """All composites, the largest forms first: FuseOpsByPattern takes the first that fits."""
+    return [*_convolutions(), *_denses(), *_additions(), *_averages(), _max_pool()]
+
+
+def _requantised(acc: DFPattern, parts: dict[str, DFPattern], shifted: bool) -> DFPattern:
+    """right_shift -> clip -> astype(int8)."""
+    if shifted:
+        parts["shift"] = is_const()
+        acc = is_op("relax.right_shift")(acc, parts["shift"])
+    parts["clip"] = is_op("relax.clip")(acc, wildcard(), wildcard())
+    parts["result"] = is_op("relax.astype")(parts["clip"])
+    return parts["result"]
+
+
+def _operand(parts: dict[str, DFPattern], name: str, aligned: bool) -> DFPattern:
+    """astype(int32) [-> left_shift]."""
+    parts[name] = wildcard()
+    wide = is_op("relax.astype")(parts[name])
+    parts[f"{name}_wide"] = wide
+    if not aligned:
+        return wide
+    parts[f"{name}_shift"] = is_const()
+    return is_op("relax.left_shift")(wide, parts[f"{name}_shift"])
+
+
+def _epilogues(anchor: str) -> Iterator[tuple[str, bool | None, bool]]:
+    """(composite name, residual operand aligned or not or None, shifted or not)."""
+    for skip, shifted in product((True, False, None), (True, False)):
+        yield f"vta.{anchor}" + ("" if skip is None else "_add"), skip, shifted
+
+
+def _finish(
+    parts: dict[str, DFPattern], acc: DFPattern, skip: bool | None, shifted: bool
+) -> DFPattern:
+    parts["bias"] = is_const()
+    acc = is_op("relax.add")(acc, parts["bias"])
+    if skip is not None:
+        acc = is_op("relax.add")(acc, _operand(parts, "skip", skip))
+    return _requantised(acc, parts, shifted)
+
+
+def _convolutions() -> Iterator[Composite]:
+    for name, skip, shifted in _epilogues("conv2d"):
+        parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
+        parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
+        yield Composite(name, _finish(parts, parts["anchor"], skip, shifted), parts, _read_conv)
+
+
+def _denses() -> Iterator[Composite]:
+    for flatten in (True, False):
+        for name, skip, shifted in _epilogues("dense"):
+            parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
+            data = parts["data"]
+            if flatten:
+                data = parts["flat"] = is_op("relax.reshape")(parts["data"], wildcard())
+            parts["anchor"] = is_op("relax.matmul")(data, parts["weight"])
+            pattern = _finish(parts, parts["anchor"], skip, shifted)
+            yield Composite(name, pattern, parts, _read_dense)
+
+
+def _additions() -> Iterator[Composite]:
+    for left, right, rounded, shifted in product((True, False), repeat=4):
+        parts: dict[str, DFPattern] = {}
+        first = _operand(parts, "data", left)
+        parts["anchor"] = is_op("relax.add")(first, _operand(parts, "skip", right))
+        acc = parts["anchor"]
+        if rounded:
+            parts["bias"] = is_const()
+            acc = is_op("relax.add")(acc, parts["bias"])
+        yield Composite("vta.add", _requantised(acc, parts, shifted), parts, _read_add)
+
+
+def _averages() -> Iterator[Composite]:
+    for rounded, shifted in product((True, False), repeat=2):
+        parts: dict[str, DFPattern] = {"factor": is_const()}
+        parts["anchor"] = is_op("relax.sum")(_operand(parts, "data", False))
+        acc = is_op("relax.multiply")(parts["anchor"], parts["factor"])
+        if rounded:
+            parts["bias"] = is_const()
+            acc = is_op("relax.add")(acc, parts["bias"])
+        yield Composite("vta.mean", _requantised(acc, parts, shifted), parts, _read_mean)
+
+
+def _max_pool() -> Composite:
+    parts: dict[str, DFPattern] = {"data": wildcard()}
+    parts["anchor"] = parts["result"] = is_op("relax.nn.max_pool2d")(parts["data"])
+    return Composite("vta.max_pool2d", parts["result"], parts, _read_max_pool)
+
+
+def shape_of(expr: relax.Expr) -> tuple[int, ...]:
+    """Static shape of a tensor expression."""
+    return tuple(int(size) for size in expr.ty.shape)
+
+
+def _array(expr: relax.Expr) -> np.ndarray:
+    assert isinstance(expr, tvm.ir.GenericConst)
+    return expr.value.numpy()
+
+
+def _scalar(match: Match, name: str, default: int) -> int:
+    return int(_array(match[name])) if name in match else default
+
+
+def _requantise(match: Match) -> Requantise:
+    clip = match["clip"]
+    low, high = (int(bound.value) for bound in clip.args[1:])
+    return Requantise(_scalar(match, "shift", 0), max(low, -128), min(high, 127))
+
+
+def _bias(match: Match, channels: int) -> np.ndarray:
+    if "bias" not in match:
+        return np.zeros(channels, dtype=np.int32)
+    bias = _array(match["bias"]).astype(np.int32).reshape(-1)
+    return np.broadcast_to(bias, (channels,)).copy()
+
+
+def _is_int8(*exprs: relax.Expr) -> bool:
+    return all(str(expr.ty.dtype) == "int8" for expr in exprs)
+
+
+def _four(padding: tuple[int, ...]) -> tuple[int, int, int, int]:
+    top, left, bottom, right = (int(pad) for pad in padding)
+    return top, left, bottom, right
+
+
+def _two(values: tuple[int, ...]) -> tuple[int, int]:
+    first, second = (int(value) for value in values)
+    return first, second
+
+
+def _skip_shift(match: Match, target: tuple[int, ...]) -> int | None | str:
+    if "skip" not in match:
+        return None
+    if not _is_int8(match["skip"]) or shape_of(match["skip"]) != target:
+        return "unfit"
+    return _scalar(match, "skip_shift", 0)
+
+
+def _read_conv(match: Match, name: str) -> Layer | None:
+    conv, data, weight = match["anchor"], match["data"], match["weight"]
+    attrs, target = conv.attrs, shape_of(conv)
+    skip = _skip_shift(match, target)
+    if not _is_int8(data, weight) or attrs.data_layout != "NCHW" or isinstance(skip, str):
+        return None
+    kernel = _array(weight)
+    return Conv(
+        name=name,
+        kind="conv2d",
+        source=plane_of(shape_of(data)),
+        target=plane_of(target),
+        window=Window(
+            _two(kernel.shape[2:]), _two(attrs.strides), _two(attrs.dilation), _four(attrs.padding)
+        ),
+        weights=Weights.DENSE,
+        weight=kernel,
+        bias=_bias(match, target[1]),
+        requantise=_requantise(match),
+        skip_shift=skip,
+        macs=int(kernel.size) * target[2] * target[3],
+        groups=int(attrs.groups),
+    )
+
+
+def _read_dense(match: Match, name: str) -> Layer | None:
+    data, weight = match["data"], match["weight"]
+    shape, target = shape_of(data), shape_of(match["anchor"])
+    skip = _skip_shift(match, target)
+    if not _is_int8(data, weight) or isinstance(skip, str) or len(target) != 2 or target[0] != 1:
+        return None
+    matrix = _array(weight)
+    if shape[0] != 1 or len(shape) not in (2, 4) or prod(shape) != matrix.shape[0]:
+        return None
+    source = plane_of(shape)
+    kernel = matrix.T.reshape(target[1], source.channels, source.height, source.width)
+    return Conv(
+        name=name,
+        kind="dense",
+        source=source,
+        target=plane_of(target),
+        window=Window((source.height, source.width)),
+        weights=Weights.DENSE,
+        weight=np.ascontiguousarray(kernel),
+        bias=_bias(match, target[1]),
+        requantise=_requantise(match),
+        skip_shift=skip,
+        macs=int(kernel.size),
+    )
+
+
+def _read_add(match: Match, name: str) -> Layer | None:
+    data, target = match["data"], shape_of(match["anchor"])
+    skip = _skip_shift(match, target)
+    fits = _is_int8(data) and shape_of(data) == target and len(target) in (2, 4)
+    if not fits or target[0] != 1 or isinstance(skip, str):
+        return None
+    factor = 1 << _scalar(match, "data_shift", 0)
+    return _diagonal(match, name, "add", plane_of(target), factor, skip)
+
+
+def _read_mean(match: Match, name: str) -> Layer | None:
+    data = match["data"]
+    if not _is_int8(data) or len(shape_of(data)) != 4:
+        return None
+    if sorted(int(axis) % 4 for axis in match["anchor"].attrs.axis or ()) != [2, 3]:
+        return None
+    target = plane_of(shape_of(match["anchor"]))
+    return _diagonal(match, name, "mean", target, _scalar(match, "factor", 1), None)
+
+
+def _diagonal(
+    match: Match, name: str, kind: str, target: Plane, factor: int, skip: int | None
+) -> Conv:
+    """A layer that scales by one factor: its kernel covers what one output sums up."""
+    source = plane_of(shape_of(match["data"]))
+    kernel = (source.height, source.width) if kind == "mean" else (1, 1)
+    return Conv(
+        name=name,
+        kind=kind,
+        source=source,
+        target=target,
+        window=Window(kernel),
+        weights=Weights.UNIFORM,
+        weight=np.array(factor, dtype=np.int64),
+        bias=_bias(match, target.channels),
+        requantise=_requantise(match),
+        skip_shift=skip,
+        macs=0,
+    )
+
+
+def _read_max_pool(match: Match, name: str) -> Layer | None:
+    call, data = match["anchor"], match["data"]
+    attrs, source, target = call.attrs, plane_of(shape_of(data)), plane_of(shape_of(call))
+    if not _is_int8(data) or attrs.layout != "NCHW":
+        return None
+    return MaxPool(
+        name=name,
+        kind="max_pool2d",
+        source=source,
+        target=target,
+        window=Window(
+            _two(attrs.pool_size), _two(attrs.strides), _two(attrs.dilation), _four(attrs.padding)
+        ),
+    )

@@ -1,0 +1,125 @@
+"""What one VTA layer computes: the facts that tiling and emission need, free of Relax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+
+class Weights(Enum):
+    """How a convolution's weights relate its input to its output channels.
+
+    DENSE    every input block meets every output block.
+    UNIFORM  one diagonal ``m * I`` for all blocks and kernel positions: sums and identities.
+    """
+
+    DENSE = "dense"
+    UNIFORM = "uniform"
+
+
+@dataclass(frozen=True, slots=True)
+class Requantise:
+    """``clip(acc >> shift, low, high)``; the rounding constant is part of the bias."""
+
+    shift: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A kernel sliding over a plane. Padding is (top, left, bottom, right) in input pixels."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width in input pixels that one output pixel sees."""
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return (kh - 1) * dh + 1, (kw - 1) * dw + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Size of one activation: channels, height, width."""
+
+    channels: int
+    height: int
+    width: int
+
+    def blocks(self, block: int) -> int:
+        """Channel blocks of ``block`` channels each, the last one padded with zeros."""
+        return -(-self.channels // block)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conv:
+    """Convolution, dense layer, addition or average pooling: all are GEMM, then requantise.
+
+    ``weight`` is int8 ``[O, I, kh, kw]`` (DENSE) or the scalar on the diagonal (UNIFORM);
+    ``bias`` is int32 ``[O]``, rounding constant included. ``skip_shift`` is the left shift
+    of the second operand, None when there is none.
+    """
+
+    name: str
+    kind: str
+    source: Plane
+    target: Plane
+    window: Window
+    weights: Weights
+    weight: np.ndarray
+    bias: np.ndarray
+    requantise: Requantise
+    skip_shift: int | None
+    macs: int
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaxPool:
+    """Maximum over a window; padding never wins."""
+
+    name: str
+    kind: str
+    source: Plane
+    target: Plane
+    window: Window
+    macs: int = 0
+
+
+Layer = Conv | MaxPool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A layer in a program's graph; ``inputs`` and ``output`` are tensor names."""
+
+    layer: Layer
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A VTA program before scheduling: tensors by name, nodes in execution order.
+
+    ``shapes`` keeps the callers' view (``[1, C, H, W]`` or ``[1, C]``) of every tensor.
+    """
+
+    symbol: str
+    shapes: dict[str, tuple[int, ...]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+
+def plane_of(shape: tuple[int, ...]) -> Plane:
+    """The plane of a ``[1, C, H, W]`` or ``[1, C]`` tensor."""
+    if len(shape) == 4:
+        return Plane(shape[1], shape[2], shape[3])
+    return Plane(shape[1], 1, 1)

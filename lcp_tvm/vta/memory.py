@@ -1,0 +1,65 @@
+"""Where activations live in DRAM: each from its producer to its last reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lcp_tvm.vta.layer import Graph, plane_of
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """First and last step at which a tensor's memory is taken, both included."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+def lifetimes(graph: Graph, block: int) -> tuple[Lifetime, ...]:
+    """Sizes (in elements of ``block`` channels) and lifetimes of a graph's tensors.
+
+    Inputs and outputs live throughout, so that a memory dump shows them.
+    """
+    end = len(graph.nodes)
+    first = dict.fromkeys(graph.inputs, -1)
+    last = dict.fromkeys((*graph.inputs, *graph.outputs), end)
+    for step, node in enumerate(graph.nodes):
+        first[node.output] = -1 if node.output in graph.outputs else step
+        for name in node.inputs:
+            last[name] = max(last.get(name, step), step)
+    result = []
+    for name, begin in first.items():
+        plane = plane_of(graph.shapes[name])
+        size = plane.blocks(block) * plane.height * plane.width
+        result.append(Lifetime(name, size, begin, last.get(name, begin)))
+    return tuple(result)
+
+
+def place(tensors: tuple[Lifetime, ...]) -> tuple[Mapping[str, int], int]:
+    """Give every tensor an offset so that none alive together overlap.
+
+    Largest first, each at the lowest offset that is free: the usual greedy plan.
+
+    Returns
+    -------
+    offsets : by name, in elements.
+    size : elements needed in all.
+    """
+    placed: list[tuple[Lifetime, int]] = []
+    for tensor in sorted(tensors, key=lambda t: (-t.size, t.first, t.name)):
+        taken = sorted(
+            (offset, offset + other.size)
+            for other, offset in placed
+            if other.first <= tensor.last and tensor.first <= other.last
+        )
+        offset = 0
+        for begin, end in taken:
+            if offset + tensor.size <= begin:
+                break
+            offset = max(offset, end)
+        placed.append((tensor, offset))
+    size = max((offset + tensor.size for tensor, offset in placed), default=0)
+    return {tensor.name: offset for tensor, offset in placed}, size

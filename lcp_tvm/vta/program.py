@@ -1,0 +1,188 @@
+"""From a graph of layers to one ahead-of-time program: instructions, image, memory map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from lcp_tvm.vta.config import VtaConfig
+from lcp_tvm.vta.emit_conv import emit_conv
+from lcp_tvm.vta.emit_pool import emit_pool
+from lcp_tvm.vta.emitter import Emitter
+from lcp_tvm.vta.isa import Instruction, Load, Store, encode_micro_ops, encode_stream
+from lcp_tvm.vta.layer import Conv, Graph, Node, plane_of
+from lcp_tvm.vta.memory import lifetimes, place
+from lcp_tvm.vta.packing import constant_input
+from lcp_tvm.vta.step import Section, Space, Step
+from lcp_tvm.vta.tokens import weave
+
+_INSTRUCTION_BYTES = 16
+UOP_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A program for one config; ``header`` is its entry in a ``.vta`` file's JSON."""
+
+    header: dict[str, Any]
+    image: bytes
+    steps: tuple[Step, ...]
+
+
+def build_program(graph: Graph, config: VtaConfig) -> Program:
+    """Schedule, place and encode a graph.
+
+    Parameters
+    ----------
+    graph : layers that `support` accepts, in execution order.
+    config : the accelerator.
+
+    Returns
+    -------
+    The program; its image holds instructions, micro-ops and weights from address 0 up, and
+    activations follow behind it.
+    """
+    offsets, activation_size = place(lifetimes(graph, config.block))
+    emitter = Emitter(config)
+    emitter.load_constant(0)
+    weights: list[np.ndarray] = []
+    weight_count = 0
+    weight_ranges: list[tuple[str, int, int]] = []
+    for index, node in enumerate(graph.nodes):
+        emitter.layer = index
+        packed = _emit(emitter, node, offsets, weight_count)
+        weight_ranges.append((node.layer.name, weight_count, len(packed)))
+        weights.append(packed)
+        weight_count += len(packed)
+
+    steps = weave(
+        emitter.steps,
+        {
+            Space.INP: config.inp_depth,
+            Space.WGT: config.wgt_depth,
+            Space.OUT: config.acc_depth,
+            Space.DRAM: max(activation_size, 1),
+        },
+    )
+    words = np.concatenate(emitter.uops.words)
+    sizes = {
+        Section.INSTRUCTION: len(steps) * _INSTRUCTION_BYTES,
+        Section.UOP: len(words) * UOP_BYTES,
+        Section.WEIGHT: weight_count * config.wgt_elem_bytes,
+        Section.CONSTANT: config.inp_elem_bytes,
+        Section.ACTIVATION: activation_size * config.inp_elem_bytes,
+    }
+    bases, dram_size = _lay_out(sizes, config)
+    image = bytearray(bases[Section.ACTIVATION])
+    for section, data in (
+        (Section.INSTRUCTION, encode_stream(_relocated(steps, bases, config), config)),
+        (Section.UOP, encode_micro_ops(words, config)),
+        (Section.WEIGHT, np.concatenate(weights).tobytes()),
+        (Section.CONSTANT, constant_input(config.block).tobytes()),
+    ):
+        image[bases[section] : bases[section] + len(data)] = data
+
+    def tensor(name: str) -> dict[str, Any]:
+        address = bases[Section.ACTIVATION] + offsets[name] * config.inp_elem_bytes
+        return {"name": name, "addr": address, "shape": list(graph.shapes[name])}
+
+    fixed = (Section.INSTRUCTION, Section.UOP, Section.CONSTANT)
+    buffers = [_buffer(section.value, bases[section], sizes[section]) for section in fixed]
+    buffers += [
+        _buffer(
+            f"weights of {name}",
+            bases[Section.WEIGHT] + begin * config.wgt_elem_bytes,
+            count * config.wgt_elem_bytes,
+        )
+        for name, begin, count in weight_ranges
+    ]
+    buffers += [
+        _buffer(name, tensor(name)["addr"], _elements(graph, name, config) * config.inp_elem_bytes)
+        for name in offsets
+    ]
+    header = {
+        "symbol": graph.symbol,
+        "dram_size": dram_size,
+        "insn_addr": bases[Section.INSTRUCTION],
+        "insn_count": len(steps),
+        "inputs": [tensor(name) for name in graph.inputs],
+        "outputs": [tensor(name) for name in graph.outputs],
+        "buffers": buffers,
+        "layers": _layer_ranges(graph, steps),
+    }
+    return Program(header, bytes(image), tuple(steps))
+
+
+def _emit(emitter: Emitter, node: Node, offsets: Mapping[str, int], weight_base: int) -> np.ndarray:
+    source, target = offsets[node.inputs[0]], offsets[node.output]
+    if isinstance(node.layer, Conv):
+        skip = offsets[node.inputs[1]] if len(node.inputs) > 1 else None
+        return emit_conv(emitter, node.layer, source, skip, target, weight_base)
+    return emit_pool(emitter, node.layer, source, target, weight_base)
+
+
+def _relocated(
+    steps: list[Step], bases: dict[Section, int], config: VtaConfig
+) -> list[Instruction]:
+    """Instructions with their sections' addresses added, in elements of their memory."""
+    element = {
+        Section.UOP: UOP_BYTES,
+        Section.WEIGHT: config.wgt_elem_bytes,
+        Section.CONSTANT: config.inp_elem_bytes,
+        Section.ACTIVATION: config.inp_elem_bytes,
+    }
+    result: list[Instruction] = []
+    for step in steps:
+        instruction = step.instruction
+        if step.section is not None and isinstance(instruction, (Load, Store)):
+            base = bases[step.section] // element[step.section]
+            instruction = replace(instruction, dram_base=instruction.dram_base + base)
+        result.append(instruction)
+    return result
+
+
+def _lay_out(sizes: dict[Section, int], config: VtaConfig) -> tuple[dict[Section, int], int]:
+    """Byte addresses of sections one after the other, aligned for every element size."""
+    align = max(config.wgt_elem_bytes, config.acc_elem_bytes)
+    bases, end = {}, 0
+    for section, size in sizes.items():
+        bases[section] = end
+        end += -(-size // align) * align
+    return bases, end
+
+
+def _elements(graph: Graph, name: str, config: VtaConfig) -> int:
+    plane = plane_of(graph.shapes[name])
+    return plane.blocks(config.block) * plane.height * plane.width
+
+
+def _buffer(name: str, address: int, size: int) -> dict[str, Any]:
+    dtype = {"instructions": "uint128", "micro-ops": "uint32"}.get(name, "int8")
+    return {"name": name, "addr": address, "size": size, "dtype": dtype}
+
+
+def _layer_ranges(graph: Graph, steps: list[Step]) -> list[dict[str, Any]]:
+    """First instruction and count of every layer; no-ops belong to the layer before them."""
+    owners, current = [], 0
+    for step in steps:
+        current = max(current, step.layer)
+        owners.append(current)
+    ranges, first = [], 0
+    for owner, run in groupby(owners):
+        count = len(list(run))
+        layer = graph.nodes[owner].layer
+        ranges.append(
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "first": first,
+                "count": count,
+                "macs": layer.macs,
+            }
+        )
+        first += count
+    return ranges

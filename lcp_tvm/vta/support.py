@@ -1,0 +1,161 @@
+"""What VTA can run: one constraint a function, its docstring the rule a user reads.
+
+A constraint gets a layer and a config and returns what it found where that is too much, or
+None. The compiler prints rule and finding as the reason an operator goes to the CPU, and
+``python -m lcp_tvm.vta.support`` writes ``docs/supported_ops.md`` from the same docstrings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lcp_tvm.vta.config import VtaConfig, load_config
+from lcp_tvm.vta.emit_conv import GEMM_SHIFT_LIMIT, conv_shape
+from lcp_tvm.vta.emit_pool import pool_tiling
+from lcp_tvm.vta.layer import Conv, Layer, MaxPool, Weights
+from lcp_tvm.vta.search import candidates
+
+MAX_PAD = 15
+"""y_pad and x_pad of a load have four bits."""
+
+MAX_SHIFT = 31
+
+ConvConstraint = Callable[[Conv, VtaConfig], str | None]
+PoolConstraint = Callable[[MaxPool, VtaConfig], str | None]
+
+
+def one_group(layer: Conv, config: VtaConfig) -> str | None:
+    """Convolutions have one group; grouped and depthwise ones run on the CPU."""
+    return None if layer.groups == 1 else f"{layer.groups} groups"
+
+
+def padding_fits(layer: Layer, config: VtaConfig) -> str | None:
+    """Padding is at most 15 pixels a side, and smaller than the (dilated) kernel."""
+    pads, (height, width) = layer.window.padding, layer.window.extent
+    limits = (height, width, height, width)
+    for pad, limit in zip(pads, limits, strict=True):
+        if pad > MAX_PAD or pad >= limit:
+            return f"padding {pads} for a window of {height}x{width}"
+    return None
+
+
+def shift_fits(layer: Conv, config: VtaConfig) -> str | None:
+    """The requantising shift is 0 to 31 bits."""
+    shift = layer.requantise.shift
+    return None if 0 <= shift <= MAX_SHIFT else f"a shift of {shift}"
+
+
+def scale_fits(layer: Conv, config: VtaConfig) -> str | None:
+    """A constant factor (average pooling, addition) is an int8 number."""
+    if layer.weights is not Weights.UNIFORM:
+        return None
+    factor = int(layer.weight)
+    return None if -128 <= factor <= 127 else f"a factor of {factor}"
+
+
+def operand_shift_fits(layer: Conv, config: VtaConfig) -> str | None:
+    """A second operand is shifted left by 0 to 22 bits, so that 32 bits hold it."""
+    shift = layer.skip_shift
+    return None if shift is None or 0 <= shift <= 22 else f"a shift of {shift}"
+
+
+def conv_tile_fits(layer: Conv, config: VtaConfig) -> str | None:
+    """One output pixel's window of one channel block fits the input and weight buffers."""
+    if next(candidates(conv_shape(layer, config), config), None) is not None:
+        return None
+    kh, kw = layer.window.kernel
+    return f"a kernel of {kh}x{kw} on {layer.source.height}x{layer.source.width} pixels"
+
+
+def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
+    """One output pixel's window of one channel block fits the accumulator and input buffers."""
+    if pool_tiling(layer, config) is not None:
+        return None
+    kh, kw = layer.window.kernel
+    return f"a window of {kh}x{kw}"
+
+
+CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
+    one_group,
+    padding_fits,
+    shift_fits,
+    scale_fits,
+    operand_shift_fits,
+    conv_tile_fits,
+)
+POOL_CONSTRAINTS: tuple[PoolConstraint, ...] = (padding_fits, pool_tile_fits)
+
+
+def refusal(layer: Layer, config: VtaConfig) -> str | None:
+    """Why VTA does not run a layer: the finding and the rule, or None when it does."""
+    constraints = CONV_CONSTRAINTS if isinstance(layer, Conv) else POOL_CONSTRAINTS
+    for constraint in constraints:
+        found = constraint(layer, config)  # type: ignore[arg-type]
+        if found is not None:
+            return f"{found} ({rule(constraint)})"
+    return None
+
+
+def rule(constraint: Callable[..., object]) -> str:
+    """A constraint's docstring without its full stop, for use inside a sentence."""
+    return " ".join((constraint.__doc__ or "").split()).rstrip(".")
+
+
+_OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
+    (
+        "convolution",
+        "`conv2d` int8 x int8, bias, optional residual operand, requantise with ReLU, ReLU6 or clip",
+        (one_group, padding_fits, shift_fits, operand_shift_fits, conv_tile_fits),
+    ),
+    (
+        "dense",
+        "`matmul` with a constant, after a flatten or on `[1, K]`: a convolution as large as its input",
+        (shift_fits, conv_tile_fits),
+    ),
+    (
+        "addition",
+        "`add` of two int8 tensors of one shape, requantise: identity GEMMs",
+        (scale_fits, operand_shift_fits, shift_fits),
+    ),
+    (
+        "global average pooling",
+        "`mean` over height and width: a GEMM with the factor on the diagonal",
+        (scale_fits, shift_fits, conv_tile_fits),
+    ),
+    (
+        "max pooling",
+        "`max_pool2d` int8, floor or ceil mode, any stride and dilation: ALU MAX",
+        (padding_fits, pool_tile_fits),
+    ),
+)
+
+
+def supported_ops_page() -> str:
+    """The text of ``docs/supported_ops.md``."""
+    config = load_config("pynq_z1")
+    lines = [
+        "# Operators that run on VTA",
+        "",
+        "Generated by `python -m lcp_tvm.vta.support` from the checks that the compiler runs;",
+        "do not edit. Everything else runs on the board's CPU core, with one printed line of",
+        "reason per operator. Sizes that must fit are the config's, for PYNQ "
+        f"{config.inp_depth} input, {config.wgt_depth} weight",
+        f"and {config.acc_depth} accumulator elements of {config.block} channels.",
+        "",
+        "| operator | form in integer Relax | constraints |",
+        "|---|---|---|",
+    ]
+    for name, form, constraints in _OPERATORS:
+        rules = " ".join(f"{rule(constraint)}." for constraint in constraints)
+        lines.append(f"| {name} | {form} | {rules} |")
+    lines += [
+        "",
+        f"A left shift above {GEMM_SHIFT_LIMIT} bits is done by the ALU, a smaller one by the "
+        "identity's weight.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path("docs/supported_ops.md").write_text(supported_ops_page())
