@@ -1,0 +1,65 @@
+"""Fraction bits with the least mean-squared error of rounding and saturation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+FINEST, COARSEST = 24, -16  # fraction bits considered
+SEARCH = 5  # candidates tried from the coarsest useful one upwards
+
+
+def quantise_array(values: NDArray[np.float32], bits: int) -> NDArray[np.int8]:
+    """``values`` as int8 with ``bits`` fraction bits: rounded half up, saturated."""
+    scaled = np.floor(np.ldexp(values.astype(np.float64), bits) + 0.5)
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+def dequantise_array(values: NDArray[np.int8], bits: int) -> NDArray[np.float32]:
+    return np.ldexp(values.astype(np.float32), -bits)
+
+
+def squared_error(values: NDArray[np.float32], bits: int) -> float:
+    """Mean-squared error of ``values`` with ``bits`` fraction bits."""
+    scaled = np.ldexp(values, bits)
+    error = np.clip(np.rint(scaled), -128, 127) - scaled
+    return math.ldexp(float(np.mean(np.square(error), dtype=np.float64)), -2 * bits)
+
+
+def safe_bits(largest: float) -> int:
+    """The most fraction bits at which a magnitude up to ``largest`` does not saturate."""
+    if largest <= 0.0 or not math.isfinite(largest):
+        return 7
+    return max(COARSEST, min(FINEST, math.floor(math.log2(127.5 / largest))))
+
+
+def best_bits(samples: Iterable[NDArray[np.float32]]) -> int:
+    """The fraction bits that serve one or several tensors of a shared scale best.
+
+    Errors are relative to each tensor's power, so that a small tensor is not given up for a
+    large one.
+    """
+    return best_of(error_by_bits(samples))
+
+
+def error_by_bits(samples: Iterable[NDArray[np.float32]]) -> dict[int, float]:
+    """Fraction bits -> sum over the tensors of their noise-to-signal ratio."""
+    tensors = [tensor.reshape(-1) for tensor in samples if tensor.size]
+    largest = max((float(np.max(np.abs(tensor))) for tensor in tensors), default=0.0)
+    coarsest = safe_bits(largest)
+    powers = [max(float(np.mean(np.square(t), dtype=np.float64)), 1e-30) for t in tensors]
+    return {
+        bits: sum(
+            squared_error(tensor, bits) / power
+            for tensor, power in zip(tensors, powers, strict=True)
+        )
+        for bits in range(coarsest, min(coarsest + SEARCH, FINEST + 1))
+    }
+
+
+def best_of(errors: Mapping[int, float]) -> int:
+    """The fraction bits of the least error; of equals the fewest."""
+    return min(errors, key=lambda bits: (errors[bits], bits))
