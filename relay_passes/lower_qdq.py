@@ -93,7 +93,7 @@ class _Lowering:
     def array(self, value: Value) -> NDArray[np.float64] | None:
         """The real numbers of a constant."""
         if isinstance(value, Fixed):
-            return np.ldexp(value.data.astype(np.float64), -value.bits)
+            return value.data.astype(np.float64) * 2.0**-value.bits
         if isinstance(value, Plain) and isinstance(value.expr, tvm.ir.GenericConst):
             return np.asarray(value.expr.value.numpy(), np.float64)
         return None

@@ -65,10 +65,9 @@ def read_fraction_bits(call: relax.Call, tensor: str) -> int:
 
 def _refuse_other_types(call: relax.Call, tensor: str) -> None:
     """int8 everywhere; int32 for what is only dequantised (a bias)."""
-    if call.op == tvm.ir.Op.get("relax.quantize"):
-        found, allowed = str(call.ty.dtype), ("int8",)
-    else:
-        found, allowed = str(call.args[0].ty.dtype), ("int8", "int32")
+    quantises = call.op == tvm.ir.Op.get("relax.quantize")
+    found = str(call.ty.dtype if quantises else call.args[0].ty.dtype)
+    allowed = ["int8"] if quantises else ["int8", "int32"]
     if found not in allowed:
         raise ModelError(
             f"tensor {tensor}: quantised to {found}, only {' or '.join(allowed)} can be compiled; "

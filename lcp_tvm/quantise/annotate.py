@@ -32,9 +32,7 @@ def with_parameters(module: tvm.IRModule, layers: Mapping[str, Layer]) -> tvm.IR
     return rebuild(module, rewrite)
 
 
-def annotate(
-    module: tvm.IRModule, graph: Graph, points: Points, formats: Formats
-) -> tvm.IRModule:
+def annotate(module: tvm.IRModule, graph: Graph, points: Points, formats: Formats) -> tvm.IRModule:
     """QDQ Relax: int8 weights, biases on the accumulators' grid, a pair at every point.
 
     The parameters are those of ``graph.layers``. A variable ``v`` that gets a pair becomes

@@ -160,19 +160,18 @@ def _relative(ranges: Factors) -> Factors:
 
 def _output_ranges(layer: Layer) -> Factors:
     """Largest weight of each output channel."""
-    if layer.op == "dense":
-        return np.abs(layer.weight).max(axis=0).astype(np.float64)
-    return np.abs(layer.weight).max(axis=(1, 2, 3)).astype(np.float64)
+    axes = 0 if layer.op == "dense" else (1, 2, 3)
+    return np.asarray(np.abs(layer.weight).max(axis=axes), np.float64)
 
 
 def _input_ranges(layer: Layer, channels: int) -> Factors:
     """Largest weight that each of the tensor's channels is multiplied with."""
     if layer.op == "dense":
         rows = np.abs(layer.weight).reshape(channels, -1)
-        return rows.max(axis=1).astype(np.float64)
-    largest = np.abs(layer.weight).max(axis=(2, 3)).astype(np.float64)
+        return np.asarray(rows.max(axis=1), np.float64)
+    largest = np.abs(layer.weight).max(axis=(2, 3))
     grouped = largest.reshape(layer.groups, -1, largest.shape[1])
-    return grouped.max(axis=1).reshape(-1)
+    return np.asarray(grouped.max(axis=1).reshape(-1), np.float64)
 
 
 def _divide_outputs(layer: Layer, factors: Factors) -> Layer:

@@ -101,7 +101,9 @@ def _pictures(network: Network, calibration: Array | None) -> tuple[Array, tuple
             f"{network.input_name} needs {['N', *shape]} with N at least 1"
         )
     if not np.all(np.isfinite(calibration)):
-        raise InputError("calibration data has numbers that are not finite; check its preprocessing")
+        raise InputError(
+            "calibration data has numbers that are not finite; check its preprocessing"
+        )
     return np.ascontiguousarray(calibration, np.float32), ()
 
 

@@ -38,7 +38,11 @@ def choose_formats(
     """
     scales = {
         scale: best_bits(
-            [statistics[name].samples for name in points.quantised if points.scale_of[name] == scale]
+            [
+                statistics[name].samples
+                for name in points.quantised
+                if points.scale_of[name] == scale
+            ]
         )
         for scale in dict.fromkeys(points.scale_of[name] for name in points.quantised)
     }
@@ -49,9 +53,7 @@ def choose_formats(
     return Formats(tensors, weights)
 
 
-def _coarsen(
-    graph: Graph, points: Points, scales: dict[str, int], weights: dict[str, int]
-) -> bool:
+def _coarsen(graph: Graph, points: Points, scales: dict[str, int], weights: dict[str, int]) -> bool:
     """One round of the constraints; whether any of them changed something."""
     before = dict(scales), dict(weights)
     scale_of = points.scale_of

@@ -73,9 +73,9 @@ def _row(name: str, graph: Graph, formats: Formats, snr_db: float) -> LayerNoise
     output_bits = formats.tensors[name]
     for layer in graph.layers:
         if layer.output == name:
-            op = "depthwise" if layer.depthwise else layer.op
+            kind = "depthwise" if layer.depthwise else layer.op
             bits = formats.tensors[layer.data], formats.weights[layer.name]
-            return LayerNoise(layer.name, op, *bits, output_bits, snr_db)
+            return LayerNoise(layer.name, kind, *bits, output_bits, snr_db)
     if name == graph.input:
         return LayerNoise(name, "input", None, None, output_bits, snr_db)
     operand = graph.operands(name)[0]
