@@ -19,8 +19,8 @@ Array = npt.NDArray[Any]
 Value = Array | int | float | tuple[Any, ...]
 
 
-def evaluate(module: tvm.IRModule, x: Array) -> Any:
-    """Result of ``main(x)``: an array, or a tuple of arrays.
+def evaluate(module: tvm.IRModule, *inputs: Array) -> Any:
+    """Result of ``main(*inputs)``: an array, or a tuple of arrays.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def evaluate(module: tvm.IRModule, x: Array) -> Any:
     ValueError
         A value differs in shape or type from what its variable declares.
     """
-    return _Evaluation(module).call(module["main"], [np.asarray(x)], "")
+    return _Evaluation(module).call(module["main"], [np.asarray(x) for x in inputs], "")
 
 
 def evaluate_all(module: tvm.IRModule, x: Array) -> dict[str, Any]:

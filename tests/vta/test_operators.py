@@ -1,0 +1,174 @@
+"""Every operator that VTA runs is bit-exact against numpy, legal, and free of hazards and races."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tvm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcp_tvm.vta.config import VtaConfig, load_config
+from tests.reference import evaluate
+from tests.vta import builders
+
+PYNQ = load_config("pynq_z1")
+
+CONFIGS = [load_config(name) for name in ("pynq_z1", "ultra96")]
+
+
+def check(module: tvm.IRModule, rng: np.random.Generator, config: VtaConfig = PYNQ) -> None:
+    """Compile for VTA, run on the simulator, compare every bit with numpy."""
+    inputs = builders.random_inputs(rng, module)
+    program = builders.compile_single(module, config)
+    names = [entry["name"] for entry in program.header["inputs"]]
+    by_name = {str(param.name): x for param, x in zip(module["main"].params, inputs, strict=True)}
+    outputs, _ = builders.run_program(program, {name: by_name[name] for name in names}, config)
+    (result,) = outputs.values()
+    np.testing.assert_array_equal(result, evaluate(module, *inputs))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(2)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("kernel", range(1, 12))
+@pytest.mark.parametrize("stride", range(1, 5))
+def test_convolution_of_every_kernel_and_stride(
+    kernel: int, stride: int, config: VtaConfig, rng: np.random.Generator
+) -> None:
+    size = int(rng.integers(kernel, kernel + 14)), int(rng.integers(kernel, kernel + 14))
+    padding = tuple(int(pad) for pad in rng.integers(0, kernel, 4))
+    channels, outputs = (int(n) for n in rng.integers(1, 70, 2))
+    module = builders.conv(
+        rng, (channels, *size), outputs, (kernel, kernel), stride=(stride, stride), padding=padding
+    )
+    check(module, rng, config)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tvm.IRModule:
+    kernel = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    height, width = (draw(st.integers(e, e + 20)) for e in extent)
+    pads = tuple(draw(st.integers(0, min(15, e - 1))) for e in (*extent, *extent))
+    low = draw(st.sampled_from([-128, 0]))
+    return builders.conv(
+        np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
+        (draw(st.integers(1, 80)), height, width),
+        draw(st.integers(1, 80)),
+        kernel,
+        stride=draw(st.tuples(st.integers(1, 4), st.integers(1, 4))),
+        padding=pads,
+        dilation=dilation,
+        skip_shift=draw(st.none() | st.integers(0, 12)),
+        shift=draw(st.integers(0, 20)),
+        bounds=(low, draw(st.integers(1, 127))),
+        bias_limit=draw(st.sampled_from([0, 100, 10**6])),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(module=convolutions(), seed=st.integers(0, 1000))
+def test_convolution_of_any_shape(module: tvm.IRModule, seed: int) -> None:
+    check(module, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    ("source", "channels", "kernel", "stride", "padding"),
+    [
+        ((3, 224, 224), 64, 7, 2, 3),
+        ((64, 56, 56), 64, 3, 1, 1),
+        ((256, 14, 14), 512, 1, 2, 0),
+        ((512, 7, 7), 512, 3, 1, 1),
+        ((3, 227, 227), 96, 11, 4, 0),
+    ],
+)
+def test_convolution_of_known_networks(
+    source: tuple[int, int, int],
+    channels: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    rng: np.random.Generator,
+) -> None:
+    pads = (padding,) * 4
+    check(
+        builders.conv(rng, source, channels, (kernel,) * 2, stride=(stride,) * 2, padding=pads),
+        rng,
+    )
+
+
+@pytest.mark.parametrize("skip_shift", [0, 3, 6, 7, 9, 15])
+def test_residual_operand_is_added_before_the_shift(
+    skip_shift: int, rng: np.random.Generator
+) -> None:
+    module = builders.conv(
+        rng, (40, 14, 14), 40, (3, 3), padding=(1, 1, 1, 1), skip_shift=skip_shift, shift=9
+    )
+    check(module, rng)
+
+
+@pytest.mark.parametrize(
+    "source", [(512, 1, 1), (512,), (37,), (5, 3, 7), (512, 7, 7), (16,), (1,)]
+)
+@pytest.mark.parametrize("channels", [1, 10, 100])
+def test_dense_of_a_flattened_or_flat_tensor(
+    source: tuple[int, ...], channels: int, rng: np.random.Generator
+) -> None:
+    check(builders.dense(rng, source, channels, shift=10), rng)
+
+
+@pytest.mark.parametrize("shifts", [(0, 0), (2, 0), (0, 5), (6, 6), (1, 10)])
+@pytest.mark.parametrize("source", [(16, 8, 8), (70, 13, 5), (64, 56, 56)])
+def test_addition(
+    source: tuple[int, int, int], shifts: tuple[int, int], rng: np.random.Generator
+) -> None:
+    check(builders.add(source, shifts, shift=max(shifts), bounds=(0, 127)), rng)
+
+
+@pytest.mark.parametrize(
+    ("source", "factor", "shift"), [((512, 7, 7), 84, 12), ((17, 8, 8), 64, 11), ((70, 1, 1), 1, 1)]
+)
+def test_global_average_pooling(
+    source: tuple[int, int, int], factor: int, shift: int, rng: np.random.Generator
+) -> None:
+    check(builders.mean(source, factor, shift), rng)
+
+
+@st.composite
+def poolings(draw: st.DrawFn) -> tvm.IRModule:
+    kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    pads = tuple(draw(st.integers(0, e // 2)) for e in (*extent, *extent))
+    return builders.max_pool(
+        (draw(st.integers(1, 50)), *(draw(st.integers(e, e + 20)) for e in extent)),
+        kernel,
+        stride=stride,
+        padding=pads,
+        dilation=dilation,
+        ceil_mode=False,
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(module=poolings(), seed=st.integers(0, 1000))
+def test_max_pooling_of_any_shape(module: tvm.IRModule, seed: int) -> None:
+    """Padding never wins, for all-negative windows too."""
+    check(module, np.random.default_rng(seed))
+
+
+def test_max_pooling_of_resnet_and_squeezenet(rng: np.random.Generator) -> None:
+    resnet = builders.max_pool(
+        (64, 112, 112), (3, 3), stride=(2, 2), padding=(1, 1, 1, 1), ceil_mode=False
+    )
+    check(resnet, rng)
+    squeezenet = builders.max_pool(
+        (64, 54, 54), (3, 3), stride=(2, 2), padding=(0, 0, 0, 0), ceil_mode=True
+    )
+    check(squeezenet, rng)
