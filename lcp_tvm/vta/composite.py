@@ -137,7 +137,8 @@ def shape_of(expr: relax.Expr) -> tuple[int, ...]:
 
 def _array(expr: relax.Expr) -> np.ndarray:
     assert isinstance(expr, tvm.ir.GenericConst)
-    return expr.value.numpy()
+    array: np.ndarray = expr.value.numpy()
+    return array
 
 
 def _scalar(match: Match, name: str, default: int) -> int:
@@ -171,7 +172,7 @@ def _two(values: tuple[int, ...]) -> tuple[int, int]:
     return first, second
 
 
-def _skip_shift(match: Match, target: tuple[int, ...]) -> int | None | str:
+def _skip_shift(match: Match, target: tuple[int, ...]) -> int | str | None:
     if "skip" not in match:
         return None
     if not _is_int8(match["skip"]) or shape_of(match["skip"]) != target:

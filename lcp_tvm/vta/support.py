@@ -105,12 +105,12 @@ def rule(constraint: Callable[..., object]) -> str:
 _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     (
         "convolution",
-        "`conv2d` int8 x int8, bias, optional residual operand, requantise with ReLU, ReLU6 or clip",
+        "`conv2d` int8, bias, optional residual operand, requantise with ReLU, ReLU6 or clip",
         (one_group, padding_fits, shift_fits, operand_shift_fits, conv_tile_fits),
     ),
     (
         "dense",
-        "`matmul` with a constant, after a flatten or on `[1, K]`: a convolution as large as its input",
+        "`matmul` with a constant, after a flatten or on `[1, K]`: a convolution of its input's size",
         (shift_fits, conv_tile_fits),
     ),
     (

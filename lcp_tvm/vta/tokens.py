@@ -120,11 +120,19 @@ def weave(steps: Sequence[Step], depths: dict[Space, int]) -> list[Step]:
     last = {unit: len(weaver.places[unit]) - 1 for unit in (Unit.LOAD, Unit.STORE)}
     weaver.append(Step(Finish()), last)
     return [
-        replace(step, instruction=replace(step.instruction, **dict.fromkeys(tokens, True)))
-        if tokens
-        else step
-        for step, tokens in zip(weaver.out, weaver.tokens, strict=True)
+        _with_tokens(step, tokens) for step, tokens in zip(weaver.out, weaver.tokens, strict=True)
     ]
+
+
+def _with_tokens(step: Step, tokens: set[str]) -> Step:
+    instruction = replace(
+        step.instruction,
+        pop_prev="pop_prev" in tokens,
+        pop_next="pop_next" in tokens,
+        push_prev="push_prev" in tokens,
+        push_next="push_next" in tokens,
+    )
+    return replace(step, instruction=instruction)
 
 
 def _need(needs: dict[Unit, int], unit: Unit, last: np.ndarray, access: Range) -> None:

@@ -10,10 +10,10 @@ from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
-from lcp_tvm.vta.codegen import read_graph
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.layer import plane_of
 from lcp_tvm.vta.program import Program, build_program
+from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import Stats, simulate
 
 Emit = Callable[[relax.Expr], relax.Expr]
