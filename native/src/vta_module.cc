@@ -76,6 +76,17 @@ class VtaModuleObj final : public ffi::ModuleObj {
 
   ffi::Bytes SaveToBytes() const final { return ffi::Bytes(bytes_); }
 
+  void WriteToFile(const ffi::String& file_name, const ffi::String& format) const final {
+    if (format != kKind) {
+      FailProgram("the format " + std::string(format) + " is not known; it can only be " + kKind);
+    }
+    std::ofstream file(std::string(file_name), std::ios::binary);
+    file.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size()));
+    if (!file.flush()) {
+      FailProgram("cannot write " + std::string(file_name) + "; is the disk full?");
+    }
+  }
+
   ffi::Optional<ffi::Function> GetFunction(const ffi::String& name) final {
     const ffi::ObjectPtr<ffi::Object> self = ffi::GetObjectPtr<ffi::Object>(this);
     if (name == "lcp_tvm.header") {
