@@ -16,12 +16,12 @@ Array = npt.NDArray[Any]
 Operator = Callable[[list[Any], Any], Any]
 
 
-def conv2d(args: list[Any], attrs: Any) -> Array:
+def conv2d(args: list[Any], attrs: Any) -> Any:
     data, weight = args
     _require(attrs.data_layout == "NCHW" and attrs.kernel_layout == "OIHW", "layout", attrs)
     groups = int(attrs.groups)
     windows = _windows(
-        _padded(data, _pads(attrs.padding), 0), weight.shape[2:], attrs.strides, attrs.dilation
+        _padded(data, _pads(attrs.padding, 2), 0), weight.shape[2:], attrs.strides, attrs.dilation
     )
     batch, _, height, width = windows.shape[:4]
     outputs = weight.shape[0]
@@ -37,7 +37,7 @@ def conv2d(args: list[Any], attrs: Any) -> Array:
     return result
 
 
-def matmul(args: list[Any], attrs: Any) -> Array:
+def matmul(args: list[Any], attrs: Any) -> Any:
     left, right = args
     kind = _exact_type(left, np.swapaxes(right, -1, -2).reshape(-1, right.shape[-2]))
     return _cast(np.matmul(left.astype(kind), right.astype(kind)), _result_type(left, attrs))
@@ -65,34 +65,37 @@ def _cast(values: Array, dtype: np.dtype[Any]) -> Array:
     return (values.astype(np.int64) if dtype.kind in "iu" else values).astype(dtype)
 
 
-def max_pool2d(args: list[Any], attrs: Any) -> Array:
+def max_pool(args: list[Any], attrs: Any) -> Any:
     (data,) = args
     lowest = -np.inf if data.dtype.kind == "f" else np.iinfo(data.dtype).min
-    return _pool(data, attrs, lowest).max(axis=(4, 5))
+    return _pool(data, attrs, lowest).max(axis=_kernel_axes(data))
 
 
-def avg_pool2d(args: list[Any], attrs: Any) -> Array:
+def avg_pool(args: list[Any], attrs: Any) -> Any:
     (data,) = args
-    total = _pool(data.astype(np.float64), attrs, 0).sum(axis=(4, 5))
+    total = _pool(data.astype(np.float64), attrs, 0).sum(axis=_kernel_axes(data))
     if attrs.count_include_pad:
         return (total / math.prod(_ints(attrs.pool_size))).astype(data.dtype)
-    count = _pool(np.ones_like(data, np.float64), attrs, 0).sum(axis=(4, 5))
+    count = _pool(np.ones_like(data, np.float64), attrs, 0).sum(axis=_kernel_axes(data))
     return (total / count).astype(data.dtype)
 
 
+def _kernel_axes(data: Array) -> tuple[int, ...]:
+    return tuple(range(data.ndim, 2 * data.ndim - 2))
+
+
 def _pool(data: Array, attrs: Any, fill: float) -> Array:
-    _require(attrs.layout == "NCHW", "layout", attrs)
-    top, left, bottom, right = _pads(attrs.padding)
+    _require(attrs.layout in ("NCW", "NCHW", "NCDHW"), "layout", attrs)
+    before, after = _pads(attrs.padding, data.ndim - 2)
     if attrs.ceil_mode:
         # Windows that begin inside may end outside.
-        bottom += int(attrs.strides[0]) - 1
-        right += int(attrs.strides[1]) - 1
-        _require(not getattr(attrs, "count_include_pad", False), "ceil_mode with padding", attrs)
-    padded = _padded(data, (top, left, bottom, right), fill)
+        after = tuple(p + s - 1 for p, s in zip(after, _ints(attrs.strides), strict=True))
+        _require(not attrs.count_include_pad, "ceil_mode with count_include_pad", attrs)
+    padded = _padded(data, (before, after), fill)
     return _windows(padded, _ints(attrs.pool_size), attrs.strides, attrs.dilation)
 
 
-def adaptive_avg_pool2d(args: list[Any], attrs: Any) -> Array:
+def adaptive_avg_pool2d(args: list[Any], attrs: Any) -> Any:
     (data,) = args
     sizes = data.shape[2:] if attrs.output_size is None else _ints(attrs.output_size)
     rows, columns = (
@@ -107,31 +110,32 @@ def adaptive_avg_pool2d(args: list[Any], attrs: Any) -> Array:
 
 
 def _windows(data: Array, kernel: Sequence[int], strides: Any, dilation: Any) -> Array:
-    """View [N, C, H, W, KH, KW] of the windows of NCHW data."""
-    step_y, step_x = _ints(dilation)
-    reach = ((kernel[0] - 1) * step_y + 1, (kernel[1] - 1) * step_x + 1)
-    stride_y, stride_x = _ints(strides)
-    windows = sliding_window_view(data, reach, axis=(2, 3))
-    return windows[:, :, ::stride_y, ::stride_x, ::step_y, ::step_x]
+    """View [N, C, H, W, KH, KW] of the windows of NCHW data, likewise for other ranks."""
+    steps = _ints(dilation)
+    reach = tuple((extent - 1) * step + 1 for extent, step in zip(kernel, steps, strict=True))
+    windows = sliding_window_view(data, reach, axis=tuple(range(2, data.ndim)))
+    every = (slice(None, None, step) for step in (*_ints(strides), *steps))
+    return windows[:, :, *every]
 
 
-def _pads(padding: Any) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right."""
+Pads = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _pads(padding: Any, rank: int) -> Pads:
+    """Elements to add before and after each of the `rank` spatial axes."""
     pads = _ints(padding)
     if len(pads) == 1:
-        return pads[0], pads[0], pads[0], pads[0]
-    if len(pads) == 2:
-        return pads[0], pads[1], pads[0], pads[1]
-    return pads[0], pads[1], pads[2], pads[3]
+        return pads * rank, pads * rank
+    return pads[:rank], pads[-rank:]
 
 
-def _padded(data: Array, pads: tuple[int, int, int, int], fill: float) -> Array:
-    top, left, bottom, right = pads
-    widths = ((0, 0), (0, 0), (top, bottom), (left, right))
-    return np.pad(data, widths, constant_values=fill) if any(pads) else data
+def _padded(data: Array, pads: Pads, fill: float) -> Array:
+    if not any(pads[0]) and not any(pads[1]):
+        return data
+    return np.pad(data, ((0, 0), (0, 0), *zip(*pads, strict=True)), constant_values=fill)
 
 
-def pad(args: list[Any], attrs: Any) -> Array:
+def pad(args: list[Any], attrs: Any) -> Any:
     widths = np.array(_ints(attrs.pad_width)).reshape(-1, 2)
     _require(attrs.pad_mode in ("constant", "reflect", "replicate"), "pad_mode", attrs)
     if attrs.pad_mode != "constant":
@@ -141,12 +145,12 @@ def pad(args: list[Any], attrs: Any) -> Array:
     return np.pad(args[0], widths, constant_values=fill)
 
 
-def right_shift(args: list[Any], attrs: Any) -> Array:
+def right_shift(args: list[Any], attrs: Any) -> Any:
     _check_shift(args)
     return np.right_shift(args[0], args[1])
 
 
-def left_shift(args: list[Any], attrs: Any) -> Array:
+def left_shift(args: list[Any], attrs: Any) -> Any:
     _check_shift(args)
     return np.left_shift(args[0], args[1])
 
@@ -157,11 +161,11 @@ def _check_shift(args: list[Any]) -> None:
         raise ValueError(f"shift of {args[0].dtype} by {args[1]}, allowed is 0..{bits - 1}")
 
 
-def astype(args: list[Any], attrs: Any) -> Array:
+def astype(args: list[Any], attrs: Any) -> Any:
     return np.asarray(args[0].astype(str(attrs.dtype)))
 
 
-def quantize(args: list[Any], attrs: Any) -> Array:
+def quantize(args: list[Any], attrs: Any) -> Any:
     data, scale, zero = args
     dtype = np.dtype(str(attrs.out_dtype))
     limits = np.iinfo(dtype)
@@ -170,7 +174,7 @@ def quantize(args: list[Any], attrs: Any) -> Array:
     return np.clip(shifted, limits.min, limits.max).astype(dtype)
 
 
-def dequantize(args: list[Any], attrs: Any) -> Array:
+def dequantize(args: list[Any], attrs: Any) -> Any:
     data, scale, zero = args
     steps = data.astype(np.int64) - _along(zero, data, attrs.axis)
     return (steps * _along(scale, data, attrs.axis)).astype(str(attrs.out_dtype))
@@ -186,7 +190,7 @@ def _along(values: Array, data: Array, axis: int) -> Array:
 
 
 def _reduction(reduce: Callable[..., Array]) -> Operator:
-    def operator(args: list[Any], attrs: Any) -> Array:
+    def operator(args: list[Any], attrs: Any) -> Any:
         axis = None if attrs.axis is None else _ints(attrs.axis)
         data = args[0].astype(np.float64) if args[0].dtype.kind == "f" else args[0]
         result = reduce(data, axis=axis, keepdims=bool(attrs.keepdims))
@@ -195,12 +199,12 @@ def _reduction(reduce: Callable[..., Array]) -> Operator:
     return operator
 
 
-def softmax(args: list[Any], attrs: Any) -> Array:
+def softmax(args: list[Any], attrs: Any) -> Any:
     powers = np.exp(args[0] - args[0].max(axis=attrs.axis, keepdims=True), dtype=np.float64)
     return (powers / powers.sum(axis=attrs.axis, keepdims=True)).astype(args[0].dtype)
 
 
-def log_softmax(args: list[Any], attrs: Any) -> Array:
+def log_softmax(args: list[Any], attrs: Any) -> Any:
     shifted = (args[0] - args[0].max(axis=attrs.axis, keepdims=True)).astype(np.float64)
     total = np.exp(shifted).sum(axis=attrs.axis, keepdims=True)
     return (shifted - np.log(total)).astype(args[0].dtype)
@@ -216,7 +220,7 @@ def batch_norm(args: list[Any], attrs: Any) -> tuple[Array, Array, Array]:
     return result.astype(data.dtype), mean, variance
 
 
-def strided_slice(args: list[Any], attrs: Any) -> Array:
+def strided_slice(args: list[Any], attrs: Any) -> Any:
     data, axes, begin, end, *rest = args
     strides = rest[0] if rest else [1] * len(axes)
     cut = [slice(None)] * data.ndim
@@ -225,26 +229,26 @@ def strided_slice(args: list[Any], attrs: Any) -> Array:
     return np.asarray(data[tuple(cut)])
 
 
-def permute_dims(args: list[Any], attrs: Any) -> Array:
+def permute_dims(args: list[Any], attrs: Any) -> Any:
     return np.transpose(args[0], None if attrs.axes is None else _ints(attrs.axes))
 
 
-def squeeze(args: list[Any], attrs: Any) -> Array:
+def squeeze(args: list[Any], attrs: Any) -> Any:
     return np.squeeze(args[0], None if attrs.axis is None else _ints(attrs.axis))
 
 
-def expand_dims(args: list[Any], attrs: Any) -> Array:
+def expand_dims(args: list[Any], attrs: Any) -> Any:
     return np.expand_dims(args[0], _ints(attrs.axis))
 
 
-def clip(args: list[Any], attrs: Any) -> Array:
+def clip(args: list[Any], attrs: Any) -> Any:
     return np.clip(args[0], args[1], args[2]).astype(args[0].dtype)
 
 
 def _numeric(compute: Callable[..., Array]) -> Operator:
     """Elementwise in the type of the operands."""
 
-    def operator(args: list[Any], attrs: Any) -> Array:
+    def operator(args: list[Any], attrs: Any) -> Any:
         with np.errstate(over="ignore"):
             return np.asarray(compute(*args))
 
@@ -254,7 +258,7 @@ def _numeric(compute: Callable[..., Array]) -> Operator:
 def _precise(compute: Callable[[Array], Array]) -> Operator:
     """Elementwise on floats: computed in float64, rounded once."""
 
-    def operator(args: list[Any], attrs: Any) -> Array:
+    def operator(args: list[Any], attrs: Any) -> Any:
         return np.asarray(compute(args[0].astype(np.float64))).astype(args[0].dtype)
 
     return operator
@@ -272,8 +276,8 @@ def _require(holds: bool, what: str, attrs: Any) -> None:
 _TABLE: dict[str, Operator] = {
     "nn.conv2d": conv2d,
     "matmul": matmul,
-    "nn.max_pool2d": max_pool2d,
-    "nn.avg_pool2d": avg_pool2d,
+    **{f"nn.max_pool{rank}d": max_pool for rank in (1, 2, 3)},
+    **{f"nn.avg_pool{rank}d": avg_pool for rank in (1, 2, 3)},
     "nn.adaptive_avg_pool2d": adaptive_avg_pool2d,
     "nn.pad": pad,
     "nn.softmax": softmax,
@@ -315,6 +319,8 @@ _TABLE: dict[str, Operator] = {
     "reshape": lambda args, attrs: args[0].reshape(args[1]),
     "flatten": lambda args, attrs: args[0].reshape(-1),
     "concat": lambda args, attrs: np.concatenate(args[0], axis=attrs.axis),
+    "stack": lambda args, attrs: np.stack(args[0], axis=attrs.axis),
+    "nn.dropout": lambda args, attrs: (args[0], np.ones_like(args[0])),
     "broadcast_to": lambda args, attrs: np.broadcast_to(args[0], args[1]).copy(),
     "permute_dims": permute_dims,
     "squeeze": squeeze,
