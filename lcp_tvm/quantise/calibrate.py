@@ -26,6 +26,7 @@ class TensorStatistics:
 
     samples: Array  # a random choice of its numbers
     mean: NDArray[np.float64]  # [C]
+    variance: NDArray[np.float64]  # [C]
     low: Array  # [C]
     high: Array  # [C]
 
@@ -103,6 +104,7 @@ class _Collector:
         self._quota = max(1, SAMPLES // pictures)
         self._samples: list[Array] = []
         self._means: list[NDArray[np.float64]] = []
+        self._squares: list[NDArray[np.float64]] = []
         self._low: Array | None = None
         self._high: Array | None = None
 
@@ -115,6 +117,7 @@ class _Collector:
         channels = value.reshape(value.shape[1], -1) if value.ndim > 1 else value.reshape(-1, 1)
         low, high = channels.min(axis=1), channels.max(axis=1)
         self._means.append(channels.mean(axis=1, dtype=np.float64))
+        self._squares.append(np.square(channels).mean(axis=1, dtype=np.float64))
         self._low = low if self._low is None else np.minimum(self._low, low)
         self._high = high if self._high is None else np.maximum(self._high, high)
 
@@ -122,4 +125,5 @@ class _Collector:
         assert self._low is not None, "collect() refuses an empty calibration set"
         assert self._high is not None, "collect() refuses an empty calibration set"
         samples, mean = np.concatenate(self._samples), np.mean(self._means, axis=0)
-        return TensorStatistics(samples, mean, self._low, self._high)
+        variance = np.maximum(np.mean(self._squares, axis=0) - np.square(mean), 0.0)
+        return TensorStatistics(samples, mean, variance, self._low, self._high)

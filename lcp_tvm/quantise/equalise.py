@@ -46,7 +46,7 @@ def equalise(
 ) -> tuple[dict[str, Layer], tuple[ChannelGroup, ...]]:
     """Equalised layers by name, and the groups that were equalised.
 
-    ``statistics`` must hold every tensor of every group (see :func:`channel_groups`).
+    ``statistics`` must hold what :func:`needed_statistics` names.
     """
     layers = {layer.name: layer for layer in graph.layers}
     groups = channel_groups(graph)
@@ -60,6 +60,13 @@ def equalise(
             for name in group.consumers:
                 layers[name] = _multiply_inputs(layers[name], factors)
     return layers, groups
+
+
+def needed_statistics(graph: Graph, groups: tuple[ChannelGroup, ...]) -> set[str]:
+    """Names of the variables whose ranges decide the factors."""
+    layers = {layer.name: layer for layer in graph.layers}
+    read = {layers[name].data for group in groups for name in group.consumers}
+    return read | {name for group in groups for name, _ in group.clips}
 
 
 def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
@@ -138,8 +145,16 @@ def _factors(
     statistics: Mapping[str, TensorStatistics],
     scaled: Factors,
 ) -> Factors:
-    """What to divide each channel by, so that supply and demand of range meet half way."""
-    supply = np.max([_relative(_output_ranges(layers[n])) for n in group.producers], axis=0)
+    """What to divide each channel by, so that supply and demand of range meet half way.
+
+    Supply is the larger of the channel's share in the range of the weights that make it and in
+    the range of the tensor itself, so that a channel is not blown up to where it sets the
+    tensor's scale; demand is its share in the range of the weights that read it.
+    """
+    made = [_output_ranges(layers[name]) for name in group.producers]
+    tensors = [statistics[layers[name].data].magnitude for name in group.consumers]
+    held = [tensor.reshape(group.channels, -1).max(axis=1) / scaled for tensor in tensors]
+    supply = np.max([_relative(ranges) for ranges in (*made, *held)], axis=0)
     demand = np.max(
         [_relative(_input_ranges(layers[n], group.channels)) for n in group.consumers], axis=0
     )

@@ -14,7 +14,7 @@ from lcp_tvm.network import Network
 from lcp_tvm.quantise.annotate import annotate, with_parameters
 from lcp_tvm.quantise.bias_correction import correct_bias
 from lcp_tvm.quantise.calibrate import Array, Progress, collect
-from lcp_tvm.quantise.equalise import channel_groups, equalise
+from lcp_tvm.quantise.equalise import channel_groups, equalise, needed_statistics
 from lcp_tvm.quantise.formats import choose_formats
 from lcp_tvm.quantise.graph import Graph, read_graph, shape_of, with_biases
 from lcp_tvm.quantise.noise import LayerNoise, measure_noise
@@ -63,8 +63,8 @@ def quantise(
         )
 
     groups = channel_groups(graph)
-    clips = {name for group in groups for name, _ in group.clips}
-    statistics = collect(module, _sizes(graph, clips), pictures, _tick(report, "equalise"))
+    sizes = _sizes(graph, needed_statistics(graph, groups))
+    statistics = collect(module, sizes, pictures, _tick(report, "equalise"))
     layers, _ = equalise(graph, statistics)
     messages += (f"equalised the channels of {len(groups)} groups of tensors",)
 

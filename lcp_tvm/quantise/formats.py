@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lcp_tvm.quantise.calibrate import TensorStatistics
 from lcp_tvm.quantise.graph import Graph, Layer
 from lcp_tvm.quantise.points import Points
-from lcp_tvm.quantise.threshold import best_bits
+from lcp_tvm.quantise.threshold import best_bits, best_weight_bits
 
 _SUMMAND_LIMIT = 2**29  # bias and aligned residual operand each stay below this in 32 bits
 
@@ -46,11 +47,28 @@ def choose_formats(
         )
         for scale in dict.fromkeys(points.scale_of[name] for name in points.quantised)
     }
-    weights = {layer.name: best_bits([layer.weight]) for layer in graph.layers}
+    weights = {
+        layer.name: best_weight_bits(layer.weight, _importance(layer, statistics[layer.data]))
+        for layer in graph.layers
+    }
     while _coarsen(graph, points, scales, weights):
         pass
     tensors = {name: scales[scale] for name, scale in points.scale_of.items()}
     return Formats(tensors, weights)
+
+
+def _importance(layer: Layer, data: TensorStatistics) -> NDArray[np.float64]:
+    """How much an error of each weight adds to the output's noise, given the bias is corrected.
+
+    The mean of an input only shifts the output, which the bias takes back: its variance counts. A
+    thousandth of the mean's power stays, so that few pictures do not make an input worthless.
+    """
+    power = data.variance + 1e-3 * np.square(data.mean)
+    power = np.maximum(power, 1e-3 * max(float(np.mean(power)), 1e-30))
+    if layer.op == "dense":
+        return power[:, None]
+    outputs = len(layer.weight) // layer.groups
+    return np.repeat(power.reshape(layer.groups, -1), outputs, axis=0)[:, :, None, None]
 
 
 def _coarsen(graph: Graph, points: Points, scales: dict[str, int], weights: dict[str, int]) -> bool:

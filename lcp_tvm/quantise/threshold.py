@@ -22,11 +22,18 @@ def dequantise_array(values: NDArray[np.int8], bits: int) -> NDArray[np.float32]
     return np.ldexp(values.astype(np.float32), -bits)
 
 
-def squared_error(values: NDArray[np.float32], bits: int) -> float:
-    """Mean-squared error of ``values`` with ``bits`` fraction bits."""
+def squared_error(
+    values: NDArray[np.float32], bits: int, importance: NDArray[np.float64] | None = None
+) -> float:
+    """Mean-squared error of ``values`` with ``bits`` fraction bits.
+
+    ``importance`` (broadcastable) weighs the squares.
+    """
     scaled = np.ldexp(values, bits)
-    error = np.clip(np.rint(scaled), -128, 127) - scaled
-    return math.ldexp(float(np.mean(np.square(error), dtype=np.float64)), -2 * bits)
+    squares = np.square(np.clip(np.rint(scaled), -128, 127) - scaled)
+    if importance is not None:
+        squares = squares * importance
+    return math.ldexp(float(np.mean(squares, dtype=np.float64)), -2 * bits)
 
 
 def safe_bits(largest: float) -> int:
@@ -34,6 +41,17 @@ def safe_bits(largest: float) -> int:
     if largest <= 0.0 or not math.isfinite(largest):
         return 7
     return max(COARSEST, min(FINEST, math.floor(math.log2(127.5 / largest))))
+
+
+def best_weight_bits(weight: NDArray[np.float32], importance: NDArray[np.float64]) -> int:
+    """The fraction bits at which rounding the weights disturbs the layer's output least.
+
+    ``importance`` (broadcastable) is the power of what each weight is multiplied with: a large
+    weight on an input that hardly varies may saturate for the sake of the others.
+    """
+    coarsest = safe_bits(float(np.max(np.abs(weight), initial=0.0)))
+    candidates = range(coarsest, min(coarsest + SEARCH, FINEST + 1))
+    return best_of({bits: squared_error(weight, bits, importance) for bits in candidates})
 
 
 def best_bits(samples: Iterable[NDArray[np.float32]]) -> int:
