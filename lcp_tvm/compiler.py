@@ -18,8 +18,8 @@ from lcp_tvm.network import Network
 from lcp_tvm.quantise import LayerNoise, check_qdq, is_qdq, quantise
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.partition_vta import Partition, partition_vta
+from lcp_tvm.vta.codegen import register_codegen
 from lcp_tvm.vta.config import VtaConfig, load_config
-from lcp_tvm.vta import codegen as _plugin  # registers relax.ext.vta
 from lcp_tvm.vta.container import parse_programs
 from lcp_tvm.vta.simulator import LayerStats, simulate
 
@@ -139,6 +139,7 @@ def _bindings(module: tvm.IRModule) -> Iterator[relax.Binding]:
 
 def _compile_vta(partition: Partition, config: VtaConfig) -> tuple[bytes | None, tvm.IRModule]:
     """The VTA part as a ``.vta`` file's bytes, and the module left for the CPU."""
+    register_codegen()
     module = relax.transform.RunCodegen({"vta": {"config": config.to_json()}})(partition.module)
     programs = module.attrs.get("external_mods", []) if module.attrs is not None else []
     # The constants now live in the programs; the CPU part must not carry a second copy.

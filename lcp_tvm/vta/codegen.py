@@ -12,6 +12,7 @@ from lcp_tvm.vta.config import VtaConfig, parse_config
 from lcp_tvm.vta.container import pack_programs
 from lcp_tvm.vta.program import Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
+from lcp_tvm.vta.simulator import load_program_bytes
 
 
 def compile_functions(functions: Sequence[relax.Function], config: VtaConfig) -> bytes:
@@ -27,12 +28,13 @@ def compile_functions(functions: Sequence[relax.Function], config: VtaConfig) ->
     )
 
 
-@tvm.register_global_func("relax.ext.vta", override=True)
-def _relax_ext_vta(
+def register_codegen() -> None:
+    """Make `RunCodegen({"vta": {"config": json}})` compile ``Codegen="vta"`` functions."""
+    tvm.register_global_func("relax.ext.vta", _codegen, override=True)
+
+
+def _codegen(
     functions: Sequence[relax.Function], options: Mapping[str, Any], const_names: object
 ) -> list[tvm.runtime.Module]:
-    """`RunCodegen({"vta": {"config": json}})` ends up here."""
-    from lcp_tvm.vta.simulator import load_program_bytes
-
     config = parse_config(str(options["config"]), "RunCodegen options")
     return [load_program_bytes(compile_functions(functions, config))]

@@ -110,7 +110,7 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     ),
     (
         "dense",
-        "`matmul` with a constant, after a flatten or on `[1, K]`: a convolution of its input's size",
+        "`matmul` with a constant, after a flatten or on `[1, K]`",
         (shift_fits, conv_tile_fits),
     ),
     (

@@ -1,0 +1,57 @@
+"""A refusal says what was found and what the rule is; the page of rules is up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+
+from lcp_tvm.relay_passes.partition_vta import partition_vta
+from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.support import supported_ops_page
+from tests.vta import builders
+
+PYNQ = load_config("pynq_z1")
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (
+            builders.conv(RNG, (32, 9, 9), 32, (3, 3), groups=32),
+            "32 groups (Convolutions have one group; grouped and depthwise ones run on the CPU)",
+        ),
+        (
+            builders.conv(RNG, (4, 40, 40), 4, (19, 19), padding=(16, 0, 0, 0)),
+            "padding (16, 0, 0, 0) for a window of 19x19",
+        ),
+        (
+            builders.conv(RNG, (16, 9, 9), 4, (1, 1), skip_shift=23),
+            "a shift of 23",
+        ),
+        (
+            builders.conv(RNG, (16, 64, 64), 4, (50, 50)),
+            "a kernel of 50x50 on 64x64 pixels",
+        ),
+    ],
+)
+def test_refused_convolutions_say_why(module: tvm.IRModule, reason: str) -> None:
+    partition = partition_vta(module, PYNQ)
+    (line,) = (line for line in partition.reasons if line.startswith("conv2d"))
+    assert reason in line
+
+
+def test_a_refused_pooling_says_why() -> None:
+    module = builders.max_pool(
+        (16, 64, 64), (50, 50), stride=(1, 1), padding=(0, 0, 0, 0), ceil_mode=False
+    )
+    (line,) = partition_vta(module, PYNQ).reasons
+    assert "a window of 50x50" in line
+
+
+def test_page_of_supported_operators_is_current() -> None:
+    page = Path(__file__).parents[2] / "docs" / "supported_ops.md"
+    assert page.read_text() == supported_ops_page()
