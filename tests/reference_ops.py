@@ -140,7 +140,7 @@ def pad(args: list[Any], attrs: Any) -> Any:
     _require(attrs.pad_mode in ("constant", "reflect", "replicate"), "pad_mode", attrs)
     if attrs.pad_mode != "constant":
         mode = "edge" if attrs.pad_mode == "replicate" else "reflect"
-        return np.pad(args[0], widths, mode=mode)  # type: ignore[call-overload,no-any-return]
+        return np.pad(args[0], widths, mode=mode)  # type: ignore[call-overload]
     fill = args[1] if len(args) > 1 else attrs.pad_value
     return np.pad(args[0], widths, constant_values=fill)
 

@@ -1,0 +1,29 @@
+"""Configs for tests: the bundled ones, and variants with other blocks and depths."""
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from lcp_tvm.vta.config import VtaConfig, config_names, load_config
+
+PYNQ = load_config("pynq_z1")
+
+# 32 x 32 array: elements are larger, so the buffers hold fewer of them.
+WIDE = replace(PYNQ, name="wide", log_block=5)
+
+# Buffers of 2^4 elements or so: streams reach every limit quickly.
+SMALL = replace(
+    PYNQ,
+    name="small",
+    log_uop_buff_size=7,
+    log_inp_buff_size=8,
+    log_wgt_buff_size=11,
+    log_acc_buff_size=10,
+)
+
+ALL = (*(load_config(name) for name in config_names()), WIDE, SMALL)
+
+
+def configs() -> st.SearchStrategy[VtaConfig]:
+    """Any of the configs above."""
+    return st.sampled_from(ALL)
