@@ -1,0 +1,195 @@
+"""Pictures and calibration data from files, as the network wants them."""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lcp_tvm.errors import InputError
+from lcp_tvm.network import Preprocess
+from lcp_tvm.preprocess import CHANNEL_COUNT, preprocess_from
+
+MAX_PIXELS = 100_000_000  # a picture of 100 megapixels takes 300 MB once decompressed
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+CROP_SHARE = 0.875  # of the shorter side: 224 of 256, as ImageNet classifiers are tested
+
+Array = NDArray[np.float32]
+
+
+def load_picture(path: Path | str, preprocess: Preprocess) -> Array:
+    """Read a picture file as one input of the network.
+
+    Parameters
+    ----------
+    path : a file that Pillow reads; its EXIF orientation is applied, transparency dropped.
+    preprocess : size, channel order and normalisation.
+
+    Returns
+    -------
+    float32 [1, C, H, W], ``(value * scale - mean) / std`` per channel.
+
+    Raises
+    ------
+    InputError : no such file, not a picture, or more than ``MAX_PIXELS`` pixels.
+    """
+    picture = _open(Path(path), "L" if preprocess.channels == "L" else "RGB")
+    picture = _resize(picture, preprocess)
+    values = np.asarray(picture, np.float32)  # [H, W] or [H, W, 3]
+    values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    if preprocess.channels == "BGR":
+        values = values[::-1]
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    normalised = (values * np.float32(preprocess.scale) - mean) / std
+    return np.ascontiguousarray(normalised[None], dtype=np.float32)
+
+
+def _open(path: Path, mode: str) -> Image.Image:
+    """Decode a picture in ``mode``, bounded in size and the right way up."""
+    if not path.is_file():
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such picture'}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns where our bound already refuses
+            picture: Image.Image = Image.open(path)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InputError(
+                    f"{path}: {picture.width}x{picture.height} pixels, at most {MAX_PIXELS} "
+                    f"are read; make the picture smaller"
+                )
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I;16") or picture.mode == "I":
+                # Pillow would clip 16-bit grey to 255 instead of scaling it.
+                grey = np.asarray(picture, np.float32) / 257
+                picture = Image.fromarray(np.clip(grey.round(), 0, 255).astype(np.uint8))
+            return picture.convert(mode)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too many pixels, at most {MAX_PIXELS} are read") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: not a picture; PNG, JPEG and the like can be read") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: a damaged picture ({error})") from error
+
+
+def _resize(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
+    height, width = preprocess.size
+    if preprocess.resize == "crop":
+        shorter = min(picture.size)
+        ratio = round(min(height, width) / CROP_SHARE) / shorter
+        # A wide target may need more than the shorter side's ratio gives.
+        ratio = max(ratio, height / picture.height, width / picture.width)
+        scaled = (
+            max(width, round(picture.width * ratio)),
+            max(height, round(picture.height * ratio)),
+        )
+        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
+        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+        return picture.crop((left, top, left + width, top + height))
+    if picture.size == (width, height):
+        return picture
+    return picture.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def load_calibration(
+    path: Path | str, preprocess: Preprocess, input_shape: tuple[int, ...]
+) -> Array:
+    """Read calibration inputs from a folder of pictures or an ``.npz`` with one array.
+
+    Parameters
+    ----------
+    path : a folder, of which all files with a picture's suffix are read in order of name; or an
+        ``.npz`` file whose only array is float32 [N, C, H, W], already preprocessed.
+    input_shape : [1, C, H, W] of the network.
+
+    Returns
+    -------
+    float32 [N, C, H, W], N > 0.
+
+    Raises
+    ------
+    InputError : nothing there, or values of another shape or type, or not finite.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise InputError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)})")
+        found = (1, CHANNEL_COUNT[preprocess.channels], *preprocess.size)
+        if found != tuple(input_shape):
+            raise InputError(
+                f"{path}: preprocessing makes pictures {_text(found)}, the network takes "
+                f"{_text(input_shape)}; change size or channels of the preprocessing"
+            )
+        return np.concatenate([load_picture(file, preprocess) for file in files])
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or file")
+    return _check(_read_npz(path), path, input_shape)
+
+
+def _read_npz(path: Path) -> NDArray[np.generic]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: not an .npz; write it with numpy.savez")
+            if len(archive.files) != 1:
+                names = ", ".join(archive.files) or "none"
+                raise InputError(f"{path}: found arrays {names}, expected exactly one")
+            return np.asarray(archive[archive.files[0]])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not an .npz that can be read ({error})") from error
+
+
+def _check(array: NDArray[np.generic], path: Path, input_shape: tuple[int, ...]) -> Array:
+    expected = f"float32 [N, {', '.join(map(str, input_shape[1:]))}]"
+    found = f"{array.dtype} {_text(array.shape)}"
+    if array.dtype not in (np.float32, np.float64):
+        raise InputError(f"{path}: found {found}, expected {expected} after preprocessing")
+    if array.ndim != len(input_shape) or array.shape[1:] != tuple(input_shape[1:]):
+        raise InputError(f"{path}: found {found}, expected {expected}")
+    if not len(array):
+        raise InputError(f"{path}: found {found}, no input at all; give some dozens")
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))[0])
+        raise InputError(f"{path}: input {bad} has values that are not finite")
+    return values
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def read_preprocess(path: Path | str) -> Preprocess:
+    """Read a TOML file with the keys of ``Preprocess``; InputError names a key that is wrong."""
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML ({error})") from error
+    return preprocess_from(values, str(path))
+
+
+def read_labels(path: Path | str) -> tuple[str, ...]:
+    """Read class labels, one a line, line 1 for class 0; empty lines at the end do not count."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8 ({error})") from error
+    if not lines:
+        raise InputError(f"{path}: no labels in it; write one a line")
+    labels = tuple(line.strip() for line in lines)
+    for number, label in enumerate(labels, start=1):
+        if not label:
+            raise InputError(f"{path}: line {number} is empty; each class needs a label")
+    return labels
