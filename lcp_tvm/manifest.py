@@ -1,0 +1,278 @@
+"""``manifest.json`` of a ``.lcp`` file: all that is known about a compiled network but its code.
+
+Reading it needs neither TVM nor the native library, so that a report comes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NoReturn
+
+from lcp_tvm.errors import PackageError
+
+FORMAT = 1
+MAX_DIMENSION = 1 << 20
+NET_SO, NET_VTA = "net.so", "net.vta"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the network that one device runs: its operators by name, and why there."""
+
+    name: str
+    device: Literal["vta", "cpu"]
+    operators: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Noise that quantisation adds up to one layer's output; bits are fraction bits."""
+
+    name: str
+    op: str
+    input_bits: int | None
+    weight_bits: int | None
+    output_bits: int
+    snr_db: float  # infinite where nothing is lost
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """What a picture must look like; the fields of `lcp_tvm.network.Preprocess`."""
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float
+    channels: Literal["RGB", "BGR", "L"]
+    resize: Literal["squash", "crop"]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Size in bytes and hash of an entry of the zip file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest.
+
+    Attributes
+    ----------
+    target : as given to ``--target``.
+    config : the VTA config in upstream's keys; None without a VTA.
+    input_shape : [1, C, H, W].
+    versions : of lcp-tvm and tvm, which made the package.
+    files : the code, by its name in the zip file.
+    reasons : one line per operator that is not on the VTA.
+    messages : what import and quantisation had to say.
+    stats : the simulator's counters by program, in the form of docs/architecture.md.
+    """
+
+    name: str
+    target: str
+    config: Mapping[str, Any] | None
+    input_name: str
+    input_shape: tuple[int, ...]
+    picture: PictureFormat
+    labels: tuple[str, ...]
+    versions: Mapping[str, str]
+    files: Mapping[str, File]
+    pieces: tuple[Piece, ...]
+    reasons: tuple[str, ...]
+    messages: tuple[str, ...]
+    noise: tuple[Noise, ...]
+    stats: Mapping[str, Any]
+
+
+def manifest_json(manifest: Manifest) -> str:
+    """Text of the manifest, the same for the same facts."""
+    values = {"format": FORMAT, **asdict(manifest)}
+    for row in values["noise"]:
+        if not math.isfinite(row["snr_db"]):
+            row["snr_db"] = str(row["snr_db"])  # JSON has no infinity
+    return json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """Check and read a manifest; ``where`` names the package in errors.
+
+    Raises
+    ------
+    PackageError
+        It is not JSON, of a newer format, or a key is missing or wrong.
+    """
+    try:
+        values = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise corrupt(where, f"its manifest is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise corrupt(where, "its manifest is no JSON object")
+    found = values.get("format")
+    if type(found) is int and found > FORMAT:
+        raise PackageError(
+            f"{where}: format {found} is newer than {FORMAT}, the newest that this lcp-tvm reads; "
+            "update lcp-tvm, or compile the network again with this one"
+        )
+    if found != FORMAT:
+        raise corrupt(where, f"its format is {found!r}, not {FORMAT}")
+    read = _Reader(where)
+    return Manifest(
+        name=read.get(values, "name", _is_text),
+        target=read.get(values, "target", _is_text),
+        config=read.get(values, "config", _is_optional_object),
+        input_name=read.get(values, "input_name", _is_text),
+        input_shape=tuple(read.get(values, "input_shape", _is_shape)),
+        picture=_picture(read, read.get(values, "picture", _is_object)),
+        labels=tuple(read.get(values, "labels", _is_texts)),
+        versions=read.get(values, "versions", _is_text_map),
+        files=_files(read, read.get(values, "files", _is_object)),
+        pieces=tuple(_piece(read, row) for row in read.get(values, "pieces", _is_objects)),
+        reasons=tuple(read.get(values, "reasons", _is_texts)),
+        messages=tuple(read.get(values, "messages", _is_texts)),
+        noise=tuple(_noise(read, row) for row in read.get(values, "noise", _is_objects)),
+        stats=_stats(read, read.get(values, "stats", _is_object)),
+    )
+
+
+def corrupt(where: str, found: str) -> PackageError:
+    """Return the error for a package that cannot be what `write_package` wrote."""
+    return PackageError(f"{where}: {found}; the file is corrupt, compile the network again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    where: str
+
+    def get(self, values: Mapping[str, Any], key: str, ok: Callable[[Any], bool]) -> Any:
+        if key not in values:
+            raise corrupt(self.where, f"its manifest has no key '{key}'")
+        if not ok(values[key]):
+            raise corrupt(self.where, f"its manifest's '{key}' is {str(values[key])[:60]!r}")
+        return values[key]
+
+
+def _picture(read: _Reader, values: Mapping[str, Any]) -> PictureFormat:
+    size = read.get(values, "size", lambda v: _is_shape(v) and len(v) == 2)
+    return PictureFormat(
+        size=(size[0], size[1]),
+        mean=tuple(read.get(values, "mean", _is_numbers)),
+        std=tuple(read.get(values, "std", lambda v: _is_numbers(v) and all(v))),
+        scale=read.get(values, "scale", _is_number),
+        channels=read.get(values, "channels", lambda v: v in ("RGB", "BGR", "L")),
+        resize=read.get(values, "resize", lambda v: v in ("squash", "crop")),
+    )
+
+
+def _files(read: _Reader, values: Mapping[str, Any]) -> dict[str, File]:
+    if not {NET_SO} <= set(values) <= {NET_SO, NET_VTA}:
+        raise corrupt(read.where, f"its manifest lists the files {sorted(values)}")
+    return {
+        name: File(
+            size=read.get(read.get(values, name, _is_object), "size", _is_count),
+            sha256=read.get(values[name], "sha256", _is_text),
+        )
+        for name in sorted(values)
+    }
+
+
+def _piece(read: _Reader, row: Mapping[str, Any]) -> Piece:
+    return Piece(
+        name=read.get(row, "name", _is_text),
+        device=read.get(row, "device", lambda v: v in ("vta", "cpu")),
+        operators=tuple(read.get(row, "operators", _is_texts)),
+        reason=read.get(row, "reason", _is_string),
+    )
+
+
+def _noise(read: _Reader, row: Mapping[str, Any]) -> Noise:
+    return Noise(
+        name=read.get(row, "name", _is_text),
+        op=read.get(row, "op", _is_text),
+        input_bits=read.get(row, "input_bits", _is_optional_int),
+        weight_bits=read.get(row, "weight_bits", _is_optional_int),
+        output_bits=read.get(row, "output_bits", lambda v: type(v) is int),
+        snr_db=float(read.get(row, "snr_db", lambda v: _is_number(v) or v in ("inf", "-inf"))),
+    )
+
+
+def _stats(read: _Reader, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    for symbol in values:
+        program = read.get(values, symbol, _is_object)
+        read.get(program, "ms", _is_time)
+        for part in (program, *read.get(program, "layers", _is_objects)):
+            read.get(part, "cycles", _is_time)
+            for unit in ("load", "compute", "store"):
+                read.get(read.get(part, "units", _is_object), unit, _is_time)
+            for table in ("instructions", "bytes", "rows"):
+                read.get(part, table, lambda v: _is_object(v) and all(map(_is_count, v.values())))
+            for counter in ("gemm_uops", "alu_uops"):
+                read.get(part, counter, _is_count)
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_string, value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_optional_object(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_object, value))
+
+
+def _is_text_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_string, value.values()))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_optional_int(value: Any) -> bool:
+    return value is None or type(value) is int
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_time(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < 1e18
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
+
+
+def _is_shape(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= 4
+        and all(type(size) is int and 0 < size <= MAX_DIMENSION for size in value)
+    )

@@ -1,0 +1,195 @@
+"""What a package holds and what it costs: first as data, then as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lcp_tvm.errors import LcpError
+from lcp_tvm.manifest import NET_VTA, Noise, Piece, corrupt
+from lcp_tvm.package import Package
+from lcp_tvm.vta.config import VtaConfig, parse_config
+from lcp_tvm.vta.container import read_header
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A range of a program's DRAM; address and size in bytes."""
+
+    program: str
+    name: str
+    address: int
+    size: int
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one layer costs on the VTA.
+
+    ``load``, ``compute`` and ``store`` are the cycles in which that unit is busy; they overlap.
+    ``gemm_share`` is the time of the multiply-accumulates alone, in a full array at one block a
+    cycle, over the time taken: 1 is the limit of the hardware.
+    """
+
+    program: str
+    name: str
+    kind: str
+    macs: int
+    cycles: float
+    load: float
+    compute: float
+    store: float
+    dma_bytes: int
+    ms: float
+    gemm_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sums over all programs; ``ms`` includes one launch a program. CPU pieces are not in it."""
+
+    programs: int
+    instructions: int
+    macs: int
+    cycles: float
+    ms: float
+    gemm_share: float
+    dma_bytes: int
+    dram_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All tables of a package."""
+
+    name: str
+    target: str
+    config: str | None
+    clock_mhz: int | None
+    input_name: str
+    input_shape: tuple[int, ...]
+    classes: int
+    files: Mapping[str, int]  # bytes
+    versions: Mapping[str, str]
+    pieces: tuple[Piece, ...]
+    reasons: tuple[str, ...]
+    messages: tuple[str, ...]
+    buffers: tuple[Buffer, ...]
+    layers: tuple[LayerCost, ...]
+    total: Total | None
+    noise: tuple[Noise, ...]
+
+
+def build_report(package: Package) -> Report:
+    """Compute the tables.
+
+    Raises
+    ------
+    PackageError
+        The package's parts do not go together.
+    """
+    manifest = package.manifest
+    config: VtaConfig | None = None
+    buffers: list[Buffer] = []
+    layers: list[LayerCost] = []
+    total = None
+    data = package.net_vta()
+    if data is not None:
+        try:
+            config = parse_config(json.dumps(manifest.config), NET_VTA)
+            header = read_header(data)
+        except LcpError as error:
+            raise corrupt(str(package.path), str(error)) from error
+        symbols = [program["symbol"] for program in header["programs"]]
+        if header["config"] != manifest.config or set(symbols) != set(manifest.stats):
+            raise corrupt(str(package.path), "net.vta and the manifest are not of one network")
+        for program in header["programs"]:
+            buffers += _buffers(program)
+            layers += _layers(program, manifest.stats[program["symbol"]], config, package)
+        total = _total(header["programs"], manifest.stats, layers, config)
+    return Report(
+        name=manifest.name,
+        target=manifest.target,
+        config=config.name if config else None,
+        clock_mhz=config.clock_mhz if config else None,
+        input_name=manifest.input_name,
+        input_shape=manifest.input_shape,
+        classes=len(manifest.labels),
+        files={name: file.size for name, file in manifest.files.items()},
+        versions=manifest.versions,
+        pieces=manifest.pieces,
+        reasons=manifest.reasons,
+        messages=manifest.messages,
+        buffers=tuple(buffers),
+        layers=tuple(layers),
+        total=total,
+        noise=manifest.noise,
+    )
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return the report as JSON values; a ratio without noise is null."""
+    values = asdict(report)
+    for row in values["noise"]:
+        row["snr_db"] = row["snr_db"] if math.isfinite(row["snr_db"]) else None
+    return values
+
+
+def _buffers(program: Mapping[str, Any]) -> list[Buffer]:
+    rows = [
+        Buffer(program["symbol"], row["name"], row["addr"], row["size"], row["dtype"])
+        for row in program["buffers"]
+    ]
+    return sorted(rows, key=lambda row: (row.address, row.size))
+
+
+def _layers(
+    program: Mapping[str, Any], stats: Mapping[str, Any], config: VtaConfig, package: Package
+) -> list[LayerCost]:
+    if len(stats["layers"]) != len(program["layers"]):
+        raise corrupt(str(package.path), f"counters of {program['symbol']} lack layers")
+    return [
+        LayerCost(
+            program=program["symbol"],
+            name=layer["name"],
+            kind=layer["kind"],
+            macs=layer["macs"],
+            cycles=cost["cycles"],
+            load=cost["units"]["load"],
+            compute=cost["units"]["compute"],
+            store=cost["units"]["store"],
+            dma_bytes=sum(cost["bytes"].values()),
+            ms=cost["cycles"] / (1e3 * config.clock_mhz),
+            gemm_share=_gemm_share(layer["macs"], cost["cycles"], config),
+        )
+        for layer, cost in zip(program["layers"], stats["layers"], strict=True)
+    ]
+
+
+def _total(
+    programs: list[dict[str, Any]],
+    stats: Mapping[str, Any],
+    layers: list[LayerCost],
+    config: VtaConfig,
+) -> Total:
+    macs = sum(layer.macs for layer in layers)
+    cycles = sum(stats[program["symbol"]]["cycles"] for program in programs)
+    return Total(
+        programs=len(programs),
+        instructions=sum(program["insn_count"] for program in programs),
+        macs=macs,
+        cycles=cycles,
+        ms=sum(stats[program["symbol"]]["ms"] for program in programs),
+        gemm_share=_gemm_share(macs, cycles, config),
+        dma_bytes=sum(sum(stats[program["symbol"]]["bytes"].values()) for program in programs),
+        dram_bytes=sum(program["dram_size"] for program in programs),
+    )
+
+
+def _gemm_share(macs: int, cycles: float, config: VtaConfig) -> float:
+    """Share of the array's peak, BATCH x BLOCK x BLOCK multiply-accumulates a cycle."""
+    return macs / (config.batch * config.block**2) / cycles if cycles else 0.0

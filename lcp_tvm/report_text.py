@@ -1,0 +1,130 @@
+"""A report as rich tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from lcp_tvm.manifest import Noise, Piece
+from lcp_tvm.report import Buffer, LayerCost, Report, Total
+
+_UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+def render_report(report: Report) -> RenderableType:
+    """Return all tables of a report, those that are empty left out."""
+    parts: list[RenderableType] = [_heading(report), "", pieces_table(report.pieces)]
+    parts += reasons_lines(report.reasons)
+    if report.layers and report.total:
+        parts += ["", layers_table(report.layers, report.total, report.clock_mhz)]
+    if report.buffers:
+        parts += ["", buffers_table(report.buffers)]
+    if report.noise:
+        parts += ["", noise_table(report.noise)]
+    return Group(*parts)
+
+
+def pieces_table(pieces: Sequence[Piece]) -> Table:
+    """What runs where, and why; long lists of operators are cut."""
+    table = _table("What runs where", "piece", "device", "operators", "why")
+    for piece in pieces:
+        names = ", ".join(piece.operators[:4])
+        rest = len(piece.operators) - 4
+        listed = f"{len(piece.operators)}: {names}" + (f" and {rest} more" if rest > 0 else "")
+        table.add_row(*map(escape, (piece.name, piece.device, listed, piece.reason)))
+    return table
+
+
+def reasons_lines(reasons: Iterable[str]) -> list[RenderableType]:
+    """One line per operator that is not on the VTA."""
+    return [Text(f"on the CPU: {reason}") for reason in reasons]
+
+
+def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | None) -> Table:
+    """What each layer costs on the VTA, and all of them."""
+    table = _table(
+        f"Simulated at {clock_mhz} MHz",
+        "layer",
+        "kind",
+        *("MMAC", "cycles", "load", "compute", "store", "ms", "of GEMM limit"),
+        numbers=7,
+    )
+    for layer in layers:
+        cycles = (layer.cycles, layer.load, layer.compute, layer.store)
+        table.add_row(
+            escape(layer.name),
+            escape(layer.kind),
+            f"{layer.macs / 1e6:.2f}",
+            *(f"{value:,.0f}" for value in cycles),
+            f"{layer.ms:.3f}",
+            f"{layer.gemm_share:.1%}" if layer.macs else "-",
+        )
+    table.add_section()
+    label = f"{total.programs} program" + ("s" if total.programs != 1 else "") + " with launch"
+    table.add_row(
+        *("total", label, f"{total.macs / 1e6:.2f}", f"{total.cycles:,.0f}", "", "", ""),
+        f"{total.ms:.3f}",
+        f"{total.gemm_share:.1%}",
+    )
+    return table
+
+
+def buffers_table(buffers: Sequence[Buffer]) -> Table:
+    """The memory map, by address."""
+    table = _table("Memory map", "program", "buffer", "type", "address", "size", numbers=2)
+    for buffer in buffers:
+        names = map(escape, (buffer.program, buffer.name, buffer.dtype))
+        table.add_row(*names, f"{buffer.address:#010x}", f"{buffer.size:,} B")
+    return table
+
+
+def noise_table(noise: Sequence[Noise], worst: int | None = None) -> Table:
+    """Signal over noise of every quantised tensor, or of the ``worst`` so many."""
+    title, rows = "Signal over quantisation noise", list(noise)
+    if worst is not None and len(rows) > worst:
+        rows = sorted(rows, key=lambda row: row.snr_db)[:worst]
+        title += f" (the worst {worst} of {len(noise)})"
+    headings = ("fraction bits in", "weights", "out", "dB")
+    table = _table(title, "layer", "operator", *headings, numbers=4)
+    for row in rows:
+        bits = (row.input_bits, row.weight_bits, row.output_bits)
+        table.add_row(
+            *(escape(row.name), escape(row.op)),
+            *("-" if value is None else str(value) for value in bits),
+            f"{row.snr_db:.1f}" if math.isfinite(row.snr_db) else "exact",
+        )
+    return table
+
+
+def size_text(size: int) -> str:
+    """Return a size in bytes with a unit, e.g. ``1.4 MiB``."""
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{size} B"
+
+
+def _heading(report: Report) -> Text:
+    shape = "x".join(map(str, report.input_shape))
+    files = ", ".join(f"{name} {size_text(size)}" for name, size in report.files.items())
+    made = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
+    text = f"{report.name} for {report.target}: input {report.input_name} {shape}"
+    if report.classes:
+        text += f", {report.classes} classes"
+    return Text(f"{text}\n{files}; made by {made}")
+
+
+def _table(title: str, *headings: str, numbers: int = 0) -> Table:
+    """Return an empty table; the last ``numbers`` columns hold numbers."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, heading in enumerate(headings):
+        if index >= len(headings) - numbers:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            table.add_column(heading, overflow="fold")
+    return table
