@@ -15,7 +15,7 @@ from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emitter import Emitter, Slots
 from lcp_tvm.vta.isa import AluOp
 from lcp_tvm.vta.layer import Conv, Plane, Weights
-from lcp_tvm.vta.nest import Dim, Nest, plan_nest, split_partials
+from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, plan_nest, split_partials
 from lcp_tvm.vta.packing import bias_block_count, pack_tile_weights
 from lcp_tvm.vta.search import SKIP_SLOTS, best_tiling, tile_sizes
 from lcp_tvm.vta.step import Range, Space
@@ -49,6 +49,7 @@ def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
         bias_blocks=bias_block_count(layer.bias, block),
         alu_ops=2 + -(-shifts // 15) + (1 if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT else 0),
         skip=layer.skip_shift is not None,
+        distance=max(SAFE_DISTANCE, config.hazard_distance),
     )
 
 
@@ -144,7 +145,7 @@ class _ConvEmission:
             self.shape, box.blocks.size, box.rows.size, box.columns.size,
             chunk.size, reach.size, reach.width,
         )  # fmt: skip
-        return split_partials(dims, box.size)
+        return split_partials(dims, box.size, self.shape.distance)
 
     def _emit_tile(self, index: int, box: Box) -> None:
         emitter, requantise = self.emitter, self.layer.requantise
@@ -167,7 +168,7 @@ class _ConvEmission:
         self._store(box, base)
 
     def _nest(self, box: Box, chunk: Span) -> Nest:
-        nest = plan_nest(self._dims(box, chunk)[0])
+        nest = plan_nest(self._dims(box, chunk)[0], self.shape.distance)
         if nest is None:
             raise ValueError(f"{self.layer.name}: tile {box} has no safe GEMM")
         return nest

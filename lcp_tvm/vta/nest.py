@@ -86,8 +86,8 @@ def merge(dims: Sequence[Dim]) -> tuple[Dim, ...]:
     return tuple(merged)
 
 
-def split_partials(dims: Sequence[Dim], tile: int) -> tuple[tuple[Dim, ...], int]:
-    """Make sweeps of at least `SAFE_DISTANCE` by accumulating into partial sums.
+def split_partials(dims: Sequence[Dim], tile: int, distance: int) -> tuple[tuple[Dim, ...], int]:
+    """Make sweeps of at least ``distance`` issue slots by accumulating into partial sums.
 
     A tile with few outputs (a dense layer's last block, say) would meet the same destination
     again too soon. Its reductions are split: a part of them writes copies of the tile,
@@ -103,7 +103,7 @@ def split_partials(dims: Sequence[Dim], tile: int) -> tuple[tuple[Dim, ...], int
     rest = [dim for dim in dims if not dim.reduces]
     copies = 1
     for dim in reductions:
-        wanted = -(-SAFE_DISTANCE // (parallel * copies))
+        wanted = -(-distance // (parallel * copies))
         part = min(
             (p for p in range(1, dim.size + 1) if dim.size % p == 0 and p >= wanted),
             default=dim.size,
@@ -118,8 +118,8 @@ def split_partials(dims: Sequence[Dim], tile: int) -> tuple[tuple[Dim, ...], int
 
 
 @lru_cache(maxsize=65536)
-def plan_nest(dims: tuple[Dim, ...]) -> Nest | None:
-    """Choose the loops that leave the fewest micro-ops and keep the hazard distance.
+def plan_nest(dims: tuple[Dim, ...], distance: int) -> Nest | None:
+    """Choose the loops that leave the fewest micro-ops and keep the hazard ``distance``.
 
     None when no choice is safe.
     """
@@ -133,16 +133,17 @@ def plan_nest(dims: tuple[Dim, ...]) -> Nest | None:
         outer = _ONE if i is None else order[i]
         inner = _ONE if j is None else order[j]
         unrolled = tuple(dim for k, dim in enumerate(order) if k not in (i, j))
-        if _distance((outer, inner, *unrolled)) >= SAFE_DISTANCE:
+        order_distance = _distance((outer, inner, *unrolled))
+        if order_distance is None or order_distance >= distance:
             candidates.append(Nest(outer, inner, unrolled))
     return min(candidates, key=lambda nest: nest.uop_count, default=None)
 
 
-def _distance(order: Sequence[Dim]) -> int:
-    """Issue slots between two writes of one destination, in this loop order."""
+def _distance(order: Sequence[Dim]) -> int | None:
+    """Issue slots between two writes of one destination; None when none is written twice."""
     slots = 1
     for dim in reversed(order):
         if dim.reduces and dim.size > 1:
             return slots
         slots *= dim.size
-    return SAFE_DISTANCE
+    return None

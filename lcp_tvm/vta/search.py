@@ -38,8 +38,8 @@ def tile_sizes(
     dense = shape.weights is Weights.DENSE
     inputs = (chunk if dense else blocks) * height * width
     dims = gemm_dims(shape, blocks, rows, columns, chunk, height * width, width)
-    dims, copies = split_partials(dims, blocks * rows * columns)
-    nest = plan_nest(dims)
+    dims, copies = split_partials(dims, blocks * rows * columns, shape.distance)
+    nest = plan_nest(dims, shape.distance)
     if nest is None:
         return None
     taps = prod(shape.window.kernel)

@@ -16,7 +16,10 @@ from lcp_tvm.vta.nest import Dim
 
 @dataclass(frozen=True, slots=True)
 class ConvShape:
-    """The sizes that decide a convolution's schedule; planes in blocks, not channels."""
+    """The sizes that decide a convolution's schedule; planes in blocks, not channels.
+
+    ``distance`` is the issue slots to keep between two writes of one accumulator element.
+    """
 
     source: Plane
     target: Plane
@@ -25,6 +28,7 @@ class ConvShape:
     bias_blocks: int
     alu_ops: int
     skip: bool
+    distance: int
 
 
 @dataclass(frozen=True, slots=True)

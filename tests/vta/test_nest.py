@@ -53,8 +53,8 @@ def convolution_dims(draw: st.DrawFn) -> tuple[Dim, ...]:
 @given(dims=convolution_dims())
 def test_every_product_is_issued_once_and_far_apart(dims: tuple[Dim, ...]) -> None:
     tile = prod(dim.size for dim in dims if not dim.reduces)
-    split, copies = split_partials(dims, tile)
-    nest = plan_nest(split)
+    split, copies = split_partials(dims, tile, SAFE_DISTANCE)
+    nest = plan_nest(split, SAFE_DISTANCE)
     assert nest is not None
     found = issued(nest)
     # A copy of the tile is the tile itself once copies are added up.
@@ -73,13 +73,13 @@ def test_neighbours_that_continue_each_other_become_one() -> None:
 
 def test_a_product_longer_than_the_loops_leaves_the_fewest_micro_ops() -> None:
     """1x1 convolution: input blocks and the whole plane are loops, output blocks micro-ops."""
-    nest = plan_nest((Dim(8, 0, 100, 1), Dim(16, 100, 0, 8), Dim(100, 1, 1, 0)))
+    nest = plan_nest((Dim(8, 0, 100, 1), Dim(16, 100, 0, 8), Dim(100, 1, 1, 0)), SAFE_DISTANCE)
     assert nest is not None
     assert nest.uop_count == 16
     np.testing.assert_array_equal(nest.uops()[:, 0], np.arange(16) * 100)
 
 
 def test_a_single_output_is_split_into_partial_sums() -> None:
-    split, copies = split_partials((Dim(64, 0, 1, 1),), 1)
+    split, copies = split_partials((Dim(64, 0, 1, 1),), 1, SAFE_DISTANCE)
     assert copies == SAFE_DISTANCE
     assert set(split) == {Dim(16, 1, 4, 4), Dim(4, 0, 1, 1)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tvm
@@ -172,3 +174,10 @@ def test_max_pooling_of_resnet_and_squeezenet(rng: np.random.Generator) -> None:
         (64, 54, 54), (3, 3), stride=(2, 2), padding=(0, 0, 0, 0), ceil_mode=True
     )
     check(squeezenet, rng)
+
+
+def test_a_longer_hazard_distance_is_kept(rng: np.random.Generator) -> None:
+    """A build with a deeper pipeline says so in its config; the simulator holds us to it."""
+    deep = replace(PYNQ, hazard_distance=40)
+    check(builders.conv(rng, (64, 5, 5), 16, (3, 3)), rng, deep)
+    check(builders.dense(rng, (512,), 10), rng, deep)

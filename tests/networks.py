@@ -1,0 +1,121 @@
+"""Networks for tests: known structures with random weights, as ONNX models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+_LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+
+
+def light_network(name: str, seed: int = 0) -> onnx.ModelProto:
+    """A structure that the onnx package carries, its constant weights made random.
+
+    Convolution and dense weights keep the scale of their input, so that no layer saturates.
+    """
+    rng = np.random.default_rng(seed)
+    model = onnx.load(_LIGHT / f"light_{name}.onnx")
+    graph = model.graph
+    shapes = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    roles = {
+        tensor: index
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+        for index, tensor in enumerate(node.input[1:])
+    }
+    kept = []
+    for node in graph.node:
+        if node.op_type != "ConstantOfShape":
+            kept.append(node)
+            continue
+        shape = tuple(int(size) for size in shapes[node.input[0]])
+        data = _random(rng, shape, roles.get(node.output[0]))
+        graph.initializer.append(numpy_helper.from_array(data, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    return model
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...], role: int | None) -> np.ndarray:
+    """Weights by shape; of a batch normalisation scale, shift, mean, variance by role."""
+    if role is not None:
+        low, high = ((0.5, 1.0), (-0.2, 0.2), (-0.2, 0.2), (0.5, 1.5))[role]
+        return rng.uniform(low, high, shape).astype(np.float32)
+    if len(shape) < 2:
+        return rng.normal(0, 0.1, shape).astype(np.float32)
+    fan_in = int(np.prod(shape[1:]))
+    return rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
+
+
+class _Builder:
+    """An ONNX graph that grows node by node."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, data: np.ndarray) -> str:
+        self.initializers.append(numpy_helper.from_array(data, name))
+        return name
+
+    def node(self, op: str, name: str, *inputs: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def conv_bn(self, name: str, x: str, shape: tuple[int, int, int], stride: int) -> str:
+        """Convolution (out, in, kernel) without bias, and batch normalisation."""
+        outputs, inputs, kernel = shape
+        weight = self.constant(
+            f"{name}_w", _random(self.rng, (outputs, inputs, kernel, kernel), None)
+        )
+        conv = self.node(
+            "Conv", name, x, weight, strides=[stride] * 2, pads=[kernel // 2] * 4,
+            kernel_shape=[kernel] * 2,
+        )  # fmt: skip
+        parts = [
+            self.constant(f"{name}_bn{role}", _random(self.rng, (outputs,), role))
+            for role in range(4)
+        ]
+        return self.node("BatchNormalization", f"{name}_bn", conv, *parts)
+
+    def model(self, name: str, size: tuple[int, ...], output: str) -> onnx.ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, list(size))],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+            self.initializers,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def resnet18(size: int = 224, seed: int = 0) -> onnx.ModelProto:
+    """ResNet-18 (He et al., arXiv 1512.03385, table 1) with random weights."""
+    b = _Builder(seed)
+    x = b.node("Relu", "relu1", b.conv_bn("conv1", "image", (64, 3, 7), 2))
+    x = b.node("MaxPool", "pool1", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    channels = 64
+    for stage, width in enumerate((64, 128, 256, 512), start=2):
+        for block in range(2):
+            name, stride = f"conv{stage}_{block}", 2 if stage > 2 and block == 0 else 1
+            y = b.node(
+                "Relu", f"{name}a_relu", b.conv_bn(f"{name}a", x, (width, channels, 3), stride)
+            )
+            y = b.conv_bn(f"{name}b", y, (width, width, 3), 1)
+            if stride != 1:
+                x = b.conv_bn(f"{name}s", x, (width, channels, 1), stride)
+            x = b.node("Relu", f"{name}_relu", b.node("Add", f"{name}_add", y, x))
+            channels = width
+    x = b.node("Flatten", "flat", b.node("GlobalAveragePool", "pool", x))
+    weight = b.constant("fc_w", _random(b.rng, (1000, 512), None))
+    bias = b.constant("fc_b", _random(b.rng, (1000,), None))
+    logits = b.node("Gemm", "logits", x, weight, bias, transB=1)
+    return b.model("resnet18", (1, 3, size, size), logits)
