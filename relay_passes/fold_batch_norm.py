@@ -35,7 +35,7 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
     gamma, beta, mean, var = (array.value.numpy().astype(np.float64) for array in statistics)
     scale = gamma / np.sqrt(var + float(norm.attrs.epsilon))
     rank = len(x.ty.shape)
-    scaled = graph.emit(relax.op.multiply(x, channel_constant(scale, rank)), f"{name}_scaled")
+    scaled = graph.emit_operand(relax.op.multiply(x, channel_constant(scale, rank)), name)
     return relax.op.add(scaled, channel_constant(beta - mean * scale, rank))
 
 

@@ -71,7 +71,7 @@ def _scale(graph: Graph, name: str, data: Any, factor: Vector) -> Any:
         if scaled is None:
             scaled = relax.op.multiply(inner, channel_constant(factor, rank))
         return relax.op.add(
-            graph.emit(scaled, f"{name}_scaled"), channel_constant(offset * factor, rank)
+            graph.emit_operand(scaled, name), channel_constant(offset * factor, rank)
         )
     return None
 

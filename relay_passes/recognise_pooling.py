@@ -27,7 +27,7 @@ def _of_mean(graph: Graph, name: str, value: Any) -> Any:
         return None
     if value.attrs.keepdims:
         return _global_mean(x)
-    pooled = graph.emit(_global_mean(x), f"{name}_mean")  # [1, C, 1, 1]
+    pooled = graph.emit_operand(_global_mean(x), name)  # [1, C, 1, 1]
     return relax.op.reshape(pooled, [int(size) for size in list(x.ty.shape)[:2]])
 
 

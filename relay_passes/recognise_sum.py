@@ -30,7 +30,7 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
     for number, term in enumerate(terms[1:], start=2):
         total = relax.op.add(total, term)
         if number < len(terms):
-            total = graph.emit(total, f"{name}_{number}_terms")
+            total = graph.emit_operand(total, name)
     return total
 
 

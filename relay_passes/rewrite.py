@@ -7,7 +7,7 @@ to bind instead, or None to leave the binding as it is. Variables keep their nam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tvm
@@ -54,6 +54,16 @@ class Graph:
         self.bindings.append((var, value))
         self._values[var] = value
         return var
+
+    def emit_operand(self, value: Any, reader: str) -> relax.Var:
+        """Bind a call that only the binding called ``reader`` reads: ``reader_conv2d``."""
+        return self.emit(value, f"{reader}_{short_name(value)}")
+
+
+def short_name(call: Any) -> str:
+    """Return "conv2d" for a call of relax.nn.conv2d."""
+    named = isinstance(call, relax.Call) and isinstance(call.op, tvm.ir.Op)
+    return str(call.op.name).rsplit(".", 1)[-1] if named else "value"
 
 
 def is_call(value: Any, op: str) -> bool:
@@ -110,7 +120,27 @@ def rewrite_bindings(module: tvm.IRModule, rule: Rule) -> tvm.IRModule:
         else:
             renamed[binding.var] = graph.emit(value, binding.var.name)
             graph.uses[renamed[binding.var]] = uses[binding.var]
-    return _rebuild(module, function, graph.bindings, renamed)
+    return _rebuild(module, graph.bindings, renamed, function.body.body, {})
+
+
+def rename_variables(
+    module: tvm.IRModule, results: list[Any], names: Mapping[relax.Var, str]
+) -> tvm.IRModule:
+    """Return ``module`` with new names for variables and ``results`` as what ``main`` returns.
+
+    Aliases and dead code go. A name that is taken gets a number.
+    """
+    function, bindings = straight_line(module)
+    graph = Graph(module)
+    renamed: dict[Any, Any] = {param: param for param in function.params}
+    for binding in bindings:
+        value = _read(binding.value, renamed)
+        if isinstance(value, relax.Var) or is_constant(value):
+            renamed[binding.var] = value
+        else:
+            renamed[binding.var] = graph.emit(value, names.get(binding.var, binding.var.name))
+    body = results[0] if len(results) == 1 else relax.Tuple(results)
+    return _rebuild(module, graph.bindings, renamed, body, names)
 
 
 def _read(value: Any, renamed: dict[Any, Any]) -> Any:
@@ -129,28 +159,37 @@ def _read(value: Any, renamed: dict[Any, Any]) -> Any:
 
 def _rebuild(
     module: tvm.IRModule,
-    function: Any,
     bindings: list[tuple[relax.Var, Any]],
     renamed: dict[Any, Any],
+    results: Any,
+    names: Mapping[relax.Var, str],
 ) -> tvm.IRModule:
-    """Make ``bindings`` the body of ``main``, whose results keep their names."""
-    results, outputs, copies = function.body.body, {}, []
+    """Make ``bindings`` the body of ``main``; what it returns keeps the names of ``results``."""
+    function = module["main"]
+    taken = {var.name: var for var, _ in bindings} | {var.name: var for var in function.params}
+    outputs: dict[Any, relax.Var] = {}
+    copies = []
     for old in dict.fromkeys(operands_of(results)):
-        new = renamed[old]
+        new = renamed.get(old, old)
+        if new in outputs:
+            continue
+        name = names.get(old, old.name) if isinstance(old, relax.Var) else "result"
         if isinstance(new, relax.DataflowVar):
-            outputs.setdefault(new, relax.Var(old.name, new.ty))
-        elif new not in outputs:  # the result is an input or a constant
-            outputs[new] = relax.Var(old.name, new.ty)
+            free = name not in taken or taken[name].same_as(new)
+            outputs[new] = relax.Var(name if free else new.name, new.ty)
+        else:  # the result is an input or a constant
+            outputs[new] = relax.Var(name, new.ty)
             copies.append(relax.VarBinding(outputs[new], new))
 
+    # Parameters are read as such even where one is a result too.
+    local = {old: new for old, new in outputs.items() if isinstance(old, relax.DataflowVar)}
     needed, kept = set(outputs), []
     for var, value in reversed(bindings):
         if var in needed:
             needed.update(operands_of(value))
-            kept.append(relax.VarBinding(outputs.get(var, var), _read(value, outputs)))
+            kept.append(relax.VarBinding(outputs.get(var, var), _read(value, local)))
     block = relax.DataflowBlock([*reversed(kept), *copies])
-    final = {old: outputs[new] for old, new in renamed.items() if new in outputs}
-    body = _read(results, final)
+    body = _read(results, {old: outputs[new] for old, new in renamed.items() if new in outputs})
     types = [field.ty for field in body.fields] if isinstance(body, relax.Tuple) else []
     rebuilt = module.clone()
     main = relax.Function(
