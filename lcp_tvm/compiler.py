@@ -162,7 +162,7 @@ def _measure(net_vta: bytes, config: VtaConfig) -> tuple[dict[str, Any], dict[st
         layers = [(layer["first"], layer["count"]) for layer in program["layers"]]
         result = simulate(config, dram, program["insn_addr"], program["insn_count"], layers=layers)
         stats[program["symbol"]] = {
-            **_stats_json(result.total),
+            **_stats_json(result),
             "ms": result.ms,
             "layers": [_stats_json(layer) for layer in result.layers],
         }
