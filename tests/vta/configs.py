@@ -21,7 +21,16 @@ SMALL = replace(
     log_acc_buff_size=10,
 )
 
-ALL = (*(load_config(name) for name in config_names()), WIDE, SMALL)
+SMALL_WIDE = replace(
+    SMALL,
+    name="small_wide",
+    log_block=5,
+    log_inp_buff_size=9,
+    log_wgt_buff_size=13,
+    log_acc_buff_size=11,
+)
+
+ALL = (*(load_config(name) for name in config_names()), WIDE, SMALL, SMALL_WIDE)
 
 
 def configs() -> st.SearchStrategy[VtaConfig]:
