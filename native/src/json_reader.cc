@@ -37,6 +37,34 @@ int Nesting(std::string_view text) {
   return deepest;
 }
 
+/*! \brief Whether Python can decode it: UTF-8 without overlong forms and surrogates. */
+bool IsUtf8(std::string_view text) {
+  size_t i = 0;
+  const auto byte = [&](size_t at) {
+    return at < text.size() ? static_cast<uint8_t>(text[at]) : uint8_t{0};
+  };
+  while (i < text.size()) {
+    const uint8_t lead = byte(i);
+    const int more = lead < 0x80 ? 0 : lead < 0xC2 ? -1 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+    if (more < 0 || lead > 0xF4) {
+      return false;
+    }
+    const uint8_t next = byte(i + 1);
+    const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (more > 0 && (next < low || next > high)) {
+      return false;
+    }
+    for (int k = 2; k <= more; ++k) {
+      if ((byte(i + k) & 0xC0) != 0x80) {
+        return false;
+      }
+    }
+    i += 1 + more;
+  }
+  return true;
+}
+
 }  // namespace
 
 JsonReader JsonReader::Parse(std::string_view text, const std::string& what, Fail fail) {
@@ -47,6 +75,8 @@ JsonReader JsonReader::Parse(std::string_view text, const std::string& what, Fai
     problem = "is nested deeper than " + std::to_string(kMaxNesting) + " levels";
   } else if (text.find('\0') != std::string_view::npos) {
     problem = "has a zero byte";
+  } else if (!IsUtf8(text)) {
+    problem = "is not UTF-8 text";
   } else {
     ffi::String message;
     ffi::json::Value value = ffi::json::Parse(ffi::String(std::string(text)), &message);
@@ -115,7 +145,11 @@ double JsonReader::Number(const std::string& key, double low, double high) const
 std::string JsonReader::Text(const std::string& key) const {
   const ffi::Any value = Get(key);
   if (auto text = value.try_cast<ffi::String>()) {
-    return std::string(*text);
+    const std::string result(*text);
+    if (!IsUtf8(result)) {
+      Bad("key '" + key + "' is not UTF-8 text");
+    }
+    return result;
   }
   Bad("key '" + key + "' must be a string");
 }

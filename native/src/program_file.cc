@@ -30,7 +30,9 @@ std::string_view ReadHeader(std::string_view bytes) {
   }
   const std::string_view magic = bytes.substr(0, kMagic.size());
   if (magic != kMagic) {
-    if (magic.substr(0, 6) == kMagic.substr(0, 6)) {
+    const bool digits =
+        std::all_of(magic.begin() + 6, magic.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (magic.substr(0, 6) == kMagic.substr(0, 6) && digits) {
       FailProgram("VTA program: the file is of format " + std::string(magic.substr(6)) +
                   ", this library reads 01; update lcp-tvm or compile the network again");
     }
@@ -132,7 +134,7 @@ ParsedFile ParseProgramFile(std::string_view bytes) {
                 std::to_string(kVersion) + "; update lcp-tvm or compile the network again");
   }
   ParsedFile file;
-  file.header = std::string(header);
+  file.header = reader.Dump();
   file.config = ParseConfig(reader.Sub("config").Dump());
   std::set<std::string> symbols;
   uint64_t used = 0;

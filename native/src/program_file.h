@@ -42,7 +42,7 @@ struct Program {
 };
 
 struct ParsedFile {
-  std::string header;  // the JSON text
+  std::string header;  // the JSON, as it was understood
   Config config;
   std::vector<Program> programs;
 };
