@@ -22,6 +22,7 @@ from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.errors import ModelError
+from lcp_tvm.relay_passes.body import Body
 from lcp_tvm.relay_passes.fixed_point import (
     INT32_LIMIT,
     Accumulator,
@@ -42,13 +43,10 @@ from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
 class _Lowering:
     """One function on its way: the values of its variables, and the block they go into."""
 
-    def __init__(self, builder: relax.BlockBuilder) -> None:
-        self._builder = builder
+    def __init__(self, body: Body) -> None:
+        self.emit = body.emit
         self._values: dict[relax.Var, Value] = {}
         self._floats: dict[relax.Var, relax.Expr] = {}
-
-    def emit(self, expr: relax.Expr, name: str) -> relax.Expr:
-        return self._builder.emit(expr, name_hint=name)
 
     def bind(self, var: relax.Var, value: Value) -> None:
         self._values[var] = value
@@ -93,7 +91,7 @@ class _Lowering:
     def array(self, value: Value) -> NDArray[np.float64] | None:
         """The real numbers of a constant."""
         if isinstance(value, Fixed):
-            return value.data.astype(np.float64) * 2.0**-value.bits
+            return np.asarray(value.data, np.float64) * 2.0**-value.bits
         if isinstance(value, Plain) and isinstance(value.expr, tvm.ir.GenericConst):
             return np.asarray(value.expr.value.numpy(), np.float64)
         return None
@@ -347,19 +345,6 @@ _RULES: dict[str, _Rule] = {
 }
 
 
-def _lower_function(func: relax.Function) -> relax.Function:
-    builder = relax.BlockBuilder()
-    low = _Lowering(builder)
-    with builder.function("main", list(func.params)):
-        with builder.dataflow():
-            for block in func.body.blocks:
-                for binding in block.bindings:
-                    low.bind(binding.var, _lower_binding(low, binding))
-            result = builder.emit_output(low.plain(func.body.body))
-        builder.emit_func_output(result)
-    return builder.get()["main"].with_attrs(func.attrs)
-
-
 def _lower_binding(low: _Lowering, binding: relax.Binding) -> Value:
     if not isinstance(binding, relax.VarBinding) or isinstance(binding.value, relax.If):
         raise ModelError(
@@ -396,6 +381,10 @@ def lower_qdq(module: tvm.IRModule) -> tvm.IRModule:
         If a scale is not a power of two or a zero point not 0 (naming the tensor), or if an
         accumulator could leave 32 bits.
     """
-    lowered = tvm.IRModule(dict(module.functions), attrs=module.attrs)
-    lowered.update_func(lowered.get_global_var("main"), _lower_function(module["main"]))
-    return relax.transform.DeadCodeElimination()(lowered)
+    func = module["main"]
+    body = Body(func)
+    low = _Lowering(body)
+    for block in func.body.blocks:
+        for binding in block.bindings:
+            low.bind(binding.var, _lower_binding(low, binding))
+    return body.into(module, low.plain(func.body.body))

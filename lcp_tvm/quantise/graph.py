@@ -13,6 +13,7 @@ from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.errors import ModelError
+from lcp_tvm.relay_passes.body import Body
 
 Array = NDArray[np.float32]
 
@@ -102,11 +103,8 @@ def rebuild(
 ) -> tvm.IRModule:
     """``main`` with every binding passed through ``rewrite``; names are kept and made unique."""
     func = module["main"]
-    builder = relax.BlockBuilder()
+    body = Body(func)
     new: dict[relax.Var, relax.Expr] = {}
-
-    def emit(expr: relax.Expr, name: str) -> relax.Expr:
-        return builder.emit(expr, name_hint=name)
 
     def renamed(expr: relax.Expr) -> relax.Expr:
         if isinstance(expr, tvm.ir.Var):
@@ -120,27 +118,20 @@ def rebuild(
             return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
         return expr
 
-    with builder.function("main", list(func.params)):
-        with builder.dataflow():
-            for param in func.params:
-                if on_input is not None:
-                    new[param] = on_input(param.name, param, emit)
-            for block in func.body.blocks:
-                for binding in block.bindings:
-                    if not isinstance(binding, relax.VarBinding):
-                        raise ModelError(
-                            f"tensor {binding.var.name}: its shape is known only at run time; "
-                            "export the model with fixed shapes"
-                        )
-                    name, expr = binding.var.name, renamed(binding.value)
-                    alias = isinstance(expr, tvm.ir.Var | tvm.ir.GenericConst)
-                    new[binding.var] = expr if alias else rewrite(name, expr, emit)
-            result = builder.emit_output(renamed(func.body.body), name_hint="result")
-        builder.emit_func_output(result)
-    rebuilt = tvm.IRModule(dict(module.functions), attrs=module.attrs)
-    main = builder.get()["main"].with_attrs(func.attrs)
-    rebuilt.update_func(rebuilt.get_global_var("main"), main)
-    return rebuilt
+    for param in func.params:
+        if on_input is not None:
+            new[param] = on_input(param.name, param, body.emit)
+    for block in func.body.blocks:
+        for binding in block.bindings:
+            if not isinstance(binding, relax.VarBinding):
+                raise ModelError(
+                    f"tensor {binding.var.name}: its shape is known only at run time; export the "
+                    "model with fixed shapes"
+                )
+            name, expr = binding.var.name, renamed(binding.value)
+            alias = isinstance(expr, tvm.ir.Var | tvm.ir.GenericConst)
+            new[binding.var] = expr if alias else rewrite(name, expr, body.emit)
+    return body.into(module, renamed(func.body.body))
 
 
 def with_biases(module: tvm.IRModule) -> tvm.IRModule:

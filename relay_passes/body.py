@@ -1,0 +1,44 @@
+"""A new body for ``main``, binding by binding."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+
+class Body:
+    """Bindings in order of computation; every variable has its own name."""
+
+    def __init__(self, function: relax.Function) -> None:
+        self._function = function
+        self._bindings: list[relax.VarBinding] = []
+        self._names = {param.name for param in function.params}
+        # Only infers types: entering its scopes would print a warning if an error left them.
+        self._builder = relax.BlockBuilder()
+
+    def emit(self, expr: relax.Expr, name: str) -> relax.Var:
+        """Bind ``expr`` to a new variable of that name, with a number if it is taken."""
+        unique, number = name, 1
+        while unique in self._names:
+            number += 1
+            unique = f"{name}_{number}"
+        self._names.add(unique)
+        value = self._builder.normalize(expr)
+        var = relax.DataflowVar(unique, value.ty)
+        self._bindings.append(relax.VarBinding(var, value))
+        return var
+
+    def into(self, module: tvm.IRModule, result: relax.Expr) -> tvm.IRModule:
+        """``module`` with a ``main`` of these bindings, as far as ``result`` needs them."""
+        value = self._builder.normalize(result)
+        output = relax.Var("result", value.ty)
+        block = relax.DataflowBlock([*self._bindings, relax.VarBinding(output, value)])
+        function = relax.Function(
+            list(self._function.params),
+            relax.SeqExpr([block], output),
+            output.ty,
+            attrs=self._function.attrs,
+        )
+        new = tvm.IRModule(dict(module.functions), attrs=module.attrs)
+        new.update_func(new.get_global_var("main"), function)
+        return relax.transform.DeadCodeElimination()(new)
