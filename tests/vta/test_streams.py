@@ -1,14 +1,14 @@
 """Random streams: the simulator computes what the numpy model computes, and refuses the rest."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lcp_tvm.errors import SimulationError
@@ -20,6 +20,8 @@ from tests.vta.instructions import instructions
 from tests.vta.stream_model import StreamModel
 from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, unit_of
 
+# Loading the library counts to the first example, and cores are shared: time proves nothing.
+patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 both_arrays = pytest.mark.parametrize(
     "config", [SMALL, SMALL_WIDE], ids=lambda config: str(config.name)
 )
@@ -35,6 +37,7 @@ def run(
 
 
 @both_arrays
+@patient
 @given(data=st.data())
 def test_legal_streams_compute_what_the_model_computes(
     config: VtaConfig, data: st.DataObject
@@ -54,11 +57,13 @@ def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+@patient
 @given(legal_cases(SMALL))
 def test_stale_values_make_no_difference_to_legal_streams(case: Case) -> None:
     np.testing.assert_array_equal(run(case, "stale")[0], run(case)[0])
 
 
+@patient
 @given(legal_cases(SMALL))
 def test_runs_repeat_exactly(case: Case) -> None:
     first, second = run(case), run(case)
@@ -82,10 +87,11 @@ def tokens_of(case: Case, sides: Mapping[tuple[int, int], str], end: int) -> lis
 
 def without(case: Case, index: int, flag: str) -> Case:
     stream = list(case.stream)
-    stream[index] = replace(stream[index], **{flag: False})
+    stream[index] = dataclasses.replace(stream[index], **{flag: False})  # type: ignore[arg-type]
     return changed(case, tuple(stream))
 
 
+@patient
 @given(st.data())
 def test_a_token_that_is_never_sent_is_a_deadlock(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL))
@@ -94,6 +100,7 @@ def test_a_token_that_is_never_sent_is_a_deadlock(data: st.DataObject) -> None:
         run(without(case, index, flag))
 
 
+@patient
 @given(st.data())
 def test_a_token_that_is_never_taken_is_refused(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL))
@@ -102,6 +109,7 @@ def test_a_token_that_is_never_taken_is_refused(data: st.DataObject) -> None:
         run(without(case, index, flag))
 
 
+@patient
 @given(legal_cases(SMALL))
 def test_a_stream_without_finish_is_refused(case: Case) -> None:
     last = len(case.stream) - 2
@@ -121,16 +129,18 @@ def outcome(case: Case) -> tuple[str, bytes]:
     return "", dram.tobytes()
 
 
+@patient
 @given(st.data())
 def test_any_flipped_bit_runs_or_is_refused(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL, max_size=6))
     dram = case.dram.copy()
     bit = data.draw(st.integers(0, 128 * len(case.stream) - 1))
     dram[case.insn_addr + bit // 8] ^= 1 << bit % 8
-    broken = replace(case, dram=dram)
+    broken = dataclasses.replace(case, dram=dram)
     assert outcome(broken) == outcome(broken)
 
 
+@patient
 @given(configs(), st.integers(0, 40), st.data())
 def test_random_bytes_run_or_are_refused(
     config: VtaConfig, count: int, data: st.DataObject
@@ -140,6 +150,7 @@ def test_random_bytes_run_or_are_refused(
         simulate(config, dram.copy(), 16 * (count % 3), count)
 
 
+@patient
 @given(st.data(), configs())
 def test_the_simulator_names_instructions_as_the_disassembler_does(
     data: st.DataObject, config: VtaConfig
