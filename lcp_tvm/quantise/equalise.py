@@ -12,7 +12,7 @@ are scaled as far as they stay below it; the others keep their scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,14 +42,13 @@ class ChannelGroup:
 
 
 def equalise(
-    graph: Graph, statistics: Mapping[str, TensorStatistics]
-) -> tuple[dict[str, Layer], tuple[ChannelGroup, ...]]:
-    """Equalised layers by name, and the groups that were equalised.
+    graph: Graph, groups: Sequence[ChannelGroup], statistics: Mapping[str, TensorStatistics]
+) -> dict[str, Layer]:
+    """All layers by name, those of ``groups`` (see :func:`channel_groups`) equalised.
 
     ``statistics`` must hold what :func:`needed_statistics` names.
     """
     layers = {layer.name: layer for layer in graph.layers}
-    groups = channel_groups(graph)
     scaled = {group: np.ones(group.channels) for group in groups}
     for _ in range(SWEEPS):
         for group in groups:
@@ -59,10 +58,10 @@ def equalise(
                 layers[name] = _divide_outputs(layers[name], factors)
             for name in group.consumers:
                 layers[name] = _multiply_inputs(layers[name], factors)
-    return layers, groups
+    return layers
 
 
-def needed_statistics(graph: Graph, groups: tuple[ChannelGroup, ...]) -> set[str]:
+def needed_statistics(graph: Graph, groups: Sequence[ChannelGroup]) -> set[str]:
     """Names of the variables whose ranges decide the factors."""
     layers = {layer.name: layer for layer in graph.layers}
     read = {layers[name].data for group in groups for name in group.consumers}

@@ -61,29 +61,43 @@ def quantise(
             f"network {network.name}: no convolution or dense layer with constant weights found, "
             "so there is nothing to quantise; compile it for a CPU target in float instead"
         )
-
+    plain = _attempt(module, pictures, report, "")
     groups = channel_groups(graph)
+    if calibration is None or not groups:
+        return replace(plain, messages=messages)
+
     sizes = _sizes(graph, needed_statistics(graph, groups))
     statistics = collect(module, sizes, pictures, _tick(report, "equalise"))
-    layers, _ = equalise(graph, statistics)
-    messages += (f"equalised the channels of {len(groups)} groups of tensors",)
+    layers = equalise(graph, groups, statistics)
+    equalised = _attempt(with_parameters(module, layers), pictures, report, "equalised ")
+    better = max(plain, equalised, key=lambda attempt: attempt.table[-1].snr_db)
+    verdict = "kept" if better is equalised else "left out"
+    return replace(
+        better,
+        messages=(
+            *messages,
+            f"cross-layer equalisation of {len(groups)} groups of tensors {verdict}: the last "
+            f"layer has {equalised.table[-1].snr_db:.1f} dB with it, "
+            f"{plain.table[-1].snr_db:.1f} dB without",
+        ),
+    )
 
-    module = with_parameters(module, layers)
+
+def _attempt(module: tvm.IRModule, pictures: Array, report: Progress, label: str) -> Quantised:
+    """Choose formats for a float module whose layers all have biases, quantise, measure."""
     graph = read_graph(module)
     points = find_points(graph)
-    names = {*points.quantised, *(layer.data for layer in graph.layers)}
-    sizes = _sizes(graph, names)
-    statistics = collect(module, sizes, pictures, _tick(report, "calibrate"))
+    sizes = _sizes(graph, {*points.quantised, *(layer.data for layer in graph.layers)})
+    statistics = collect(module, sizes, pictures, _tick(report, f"calibrate {label}".strip()))
     formats = choose_formats(graph, points, statistics)
     corrected = tuple(
         correct_bias(layer, formats.weights[layer.name], statistics[layer.data].mean)
         for layer in graph.layers
     )
     quantised = annotate(module, replace(graph, layers=corrected), points, formats)
-    table = measure_noise(
-        module, quantised, graph, points, formats, sizes, pictures, _tick(report, "measure")
-    )
-    return Quantised(quantised, table, messages)
+    tick = _tick(report, f"measure {label}".strip())
+    table = measure_noise(module, quantised, graph, points, formats, sizes, pictures, tick)
+    return Quantised(quantised, table, ())
 
 
 def _pictures(network: Network, calibration: Array | None) -> tuple[Array, tuple[str, ...]]:
