@@ -15,6 +15,7 @@ def light_network(name: str, seed: int = 0) -> onnx.ModelProto:
     """A structure that the onnx package carries, its constant weights made random.
 
     Convolution and dense weights keep the scale of their input, so that no layer saturates.
+    A softmax at the end is dropped: it is float, and the logits before it compare exactly.
     """
     rng = np.random.default_rng(seed)
     model = onnx.load(_LIGHT / f"light_{name}.onnx")
@@ -34,12 +35,15 @@ def light_network(name: str, seed: int = 0) -> onnx.ModelProto:
         shape = tuple(int(size) for size in shapes[node.input[0]])
         data = _random(rng, shape, roles.get(node.output[0]))
         graph.initializer.append(numpy_helper.from_array(data, node.output[0]))
+    if kept[-1].op_type == "Softmax":
+        graph.output[0].name = kept.pop().input[0]
     del graph.node[:]
     graph.node.extend(kept)
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
     del graph.input[:]
     graph.input.extend(inputs)
+    model.ir_version = 8  # from 4 on, initializers need not be inputs
     return model
 
 
@@ -86,12 +90,14 @@ class _Builder:
         ]
         return self.node("BatchNormalization", f"{name}_bn", conv, *parts)
 
-    def model(self, name: str, size: tuple[int, ...], output: str) -> onnx.ModelProto:
+    def model(
+        self, name: str, size: tuple[int, ...], output: str, classes: int
+    ) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             name,
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, list(size))],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, classes])],
             self.initializers,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -118,4 +124,4 @@ def resnet18(size: int = 224, seed: int = 0) -> onnx.ModelProto:
     weight = b.constant("fc_w", _random(b.rng, (1000, 512), None))
     bias = b.constant("fc_b", _random(b.rng, (1000,), None))
     logits = b.node("Gemm", "logits", x, weight, bias, transB=1)
-    return b.model("resnet18", (1, 3, size, size), logits)
+    return b.model("resnet18", (1, 3, size, size), logits, 1000)
