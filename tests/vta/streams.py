@@ -23,6 +23,7 @@ from lcp_tvm.vta.isa import (
     Memory,
     MicroOp,
     Store,
+    decode_micro_ops,
     encode_micro_ops,
     encode_stream,
 )
@@ -275,6 +276,31 @@ def _accesses(instruction: Instruction, chip: Array) -> tuple[set[Element], set[
 
 PUSH = {(0, 1): "push_next", (1, 0): "push_prev", (1, 2): "push_next", (2, 1): "push_prev"}
 POP = {(0, 1): "pop_prev", (1, 0): "pop_next", (1, 2): "pop_prev", (2, 1): "pop_next"}
+
+
+def set_token(instruction: Instruction, flag: str, value: bool) -> Instruction:
+    """The instruction with one of its four token flags changed."""
+    return replace(instruction, **{flag: value})  # type: ignore[arg-type]
+
+
+def accesses_of(case: Case) -> list[tuple[set[Element], set[Element]]]:
+    """What every instruction of a case reads and writes of the memories that units share.
+
+    What a GEMM with reset reads is not used by anything.
+    """
+    config = case.config
+    chip = np.zeros((config.uop_depth, 3), np.int64)
+    accesses = []
+    for instruction in case.stream:
+        if isinstance(instruction, Load) and instruction.memory == Memory.UOP:
+            first = 4 * instruction.dram_base
+            raw = case.dram[first : first + 4 * instruction.x_size].tobytes()
+            for place, op in enumerate(decode_micro_ops(raw, config)):
+                chip[instruction.sram_base + place] = op.dst, op.src, op.wgt
+        reads, writes = _accesses(instruction, chip)
+        resets = isinstance(instruction, Gemm) and instruction.reset
+        accesses.append((set() if resets else reads, writes))
+    return accesses
 
 
 def with_tokens(

@@ -18,7 +18,7 @@ from lcp_tvm.vta.simulator import Stats, simulate
 from tests.vta.configs import SMALL, SMALL_WIDE, configs
 from tests.vta.instructions import instructions
 from tests.vta.stream_model import StreamModel
-from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, unit_of
+from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, set_token, unit_of
 
 # Loading the library counts to the first example, and cores are shared: time proves nothing.
 patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -87,7 +87,7 @@ def tokens_of(case: Case, sides: Mapping[tuple[int, int], str], end: int) -> lis
 
 def without(case: Case, index: int, flag: str) -> Case:
     stream = list(case.stream)
-    stream[index] = dataclasses.replace(stream[index], **{flag: False})  # type: ignore[arg-type]
+    stream[index] = set_token(stream[index], flag, False)
     return changed(case, tuple(stream))
 
 
