@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import tvm
 from tvm import relax
@@ -30,9 +31,9 @@ def read_graph(function: relax.Function, symbol: str) -> Graph:
             local[var] = value
         elif isinstance(value, tvm.ir.Call):
             layer, inputs = _read_layer(local[value.op], [names[arg] for arg in value.args])
-            names[var] = _unique(var.name, shapes)
+            names[var] = _unique(layer.name, shapes)
             shapes[names[var]] = _shape(var.ty)
-            nodes.append(Node(layer, inputs, names[var]))
+            nodes.append(Node(replace(layer, name=names[var]), inputs, names[var]))
         elif isinstance(value, tvm.ir.Var):
             names[var] = names[value]
         elif isinstance(value, relax.Tuple):
@@ -64,7 +65,9 @@ def _read_layer(function: relax.Function, args: Sequence[str]) -> tuple[Layer, t
             name: found[part] for name, part in composite.parts.items() if part in found
         }
         bound = {value: var for var, value in values.items()}
-        layer = composite.read(match, str(bound[match["anchor"]].name))
+        name = str(bound[match["anchor"]].name)
+        # A function's result has lost its name; its kind says more than "gv".
+        layer = composite.read(match, kind.partition(".")[2] if name.startswith("gv") else name)
         if layer is not None:
             by_param = dict(zip(function.params, args, strict=True))
             operands = [match[name] for name in ("data", "skip") if name in match]
