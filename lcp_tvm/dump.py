@@ -1,0 +1,224 @@
+"""VTA programs as plain files, so that any other VTA simulator can replay them.
+
+    DIR/program.json     where everything is: instructions, buffers, inputs and outputs
+    DIR/program.txt      the disassembly
+    DIR/dram.bin         flat little-endian DRAM before the run, byte 0 = address 0
+    DIR/dram.after.bin   the same after the run, when there was an input
+
+Several programs get a folder each, ``DIR/vta_0`` and so on. Addresses are physical as a board
+sees them whose base registers are all 0.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcp_tvm.errors import ConfigError, InputError, PackageError
+from lcp_tvm.package import Package, atomic_file
+from lcp_tvm.vta.config import INSTRUCTION_BYTES, VtaConfig, parse_config
+from lcp_tvm.vta.container import parse_programs
+from lcp_tvm.vta.isa import decode_stream, disassemble
+
+Array = npt.NDArray[Any]
+
+_BEFORE = (
+    "DRAM before the run: byte i of the file is the byte at address i, numbers are little-endian"
+)
+_WITH_INPUT = f"{_BEFORE}; the input of the run is in its buffers already"
+_AFTER = "DRAM after the run of dram.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """What was written for one program."""
+
+    symbol: str
+    folder: Path
+    files: tuple[str, ...]
+    instructions: int
+    dram_bytes: int
+
+
+def dump_programs(package: Package, folder: Path, input_file: Path | None) -> tuple[Dumped, ...]:
+    """Write every VTA program of a package; with an input also the DRAM after its run.
+
+    Parameters
+    ----------
+    folder : made if missing; files of the same names are replaced.
+    input_file : a picture, or ``.npy`` with float32 ``[1, C, H, W]`` (the network's input) or
+        int8 ``[1, C, H, W]`` (the input of the only program, whose CPU parts are then skipped).
+
+    Raises
+    ------
+    PackageError
+        The package has no VTA program, or cannot run on this machine.
+    InputError
+        The input cannot be used, or the folder not written.
+    """
+    data = package.net_vta()
+    if data is None:
+        raise PackageError(
+            f"{package.path}: nothing of this network runs on VTA, so there is nothing to dump; "
+            f"it was compiled for {package.manifest.target}"
+        )
+    header, images = parse_programs(data)
+    try:
+        config = parse_config(json.dumps(header["config"]), f"{package.path}: net.vta")
+    except ConfigError as error:
+        raise PackageError(f"{error}; compile the network again") from error
+    after = None if input_file is None else _run(package, header, data, input_file)
+    dumped = []
+    for program, image in zip(header["programs"], images, strict=True):
+        symbol = program["symbol"]
+        place = folder / symbol if len(images) > 1 else folder
+        before = np.zeros(program["dram_size"], np.uint8)
+        before[: len(image)] = np.frombuffer(image, np.uint8)
+        files = {"program.txt": "\n".join(_listing(program, before, config)).encode()}
+        if after is not None:
+            _copy_inputs(program, before, after[symbol], config)
+            files["dram.after.bin"] = after[symbol].tobytes()
+        files["dram.bin"] = before.tobytes()
+        files["program.json"] = _description(program, header["config"], after is not None).encode()
+        _write(place, files)
+        sizes = program["insn_count"], program["dram_size"]
+        dumped.append(Dumped(symbol, place, tuple(sorted(files)), *sizes))
+    return tuple(dumped)
+
+
+def _description(program: Mapping[str, Any], config: Mapping[str, Any], has_run: bool) -> str:
+    keys = ("dram_size", "insn_addr", "insn_count", "inputs", "outputs", "buffers", "layers")
+    files = {"dram.bin": _WITH_INPUT if has_run else _BEFORE}
+    if has_run:
+        files["dram.after.bin"] = _AFTER
+    values = {
+        "program": program["symbol"],
+        "config": config,
+        "files": files,
+        "layout": "activations are int8 [ceil(C / BLOCK)][H][W][BLOCK], absent channels zero",
+        **{key: program[key] for key in keys},
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def _listing(program: Mapping[str, Any], dram: Array, config: VtaConfig) -> Iterator[str]:
+    """Instructions with number and address, under their layers' names."""
+    start = program["insn_addr"]
+    code = dram[start : start + program["insn_count"] * INSTRUCTION_BYTES].tobytes()
+    headings: dict[int, list[str]] = {}
+    for layer in program["layers"]:
+        heading = f"# {layer['name']}: {layer['kind']}, {layer['count']} instructions"
+        headings.setdefault(layer["first"], []).append(heading)
+    try:
+        instructions = decode_stream(code, config)
+    except ValueError as error:
+        raise PackageError(
+            f"program {program['symbol']}: {error}; compile the network again"
+        ) from error
+    for number, instruction in enumerate(instructions):
+        yield from headings.get(number, ())
+        address = start + number * INSTRUCTION_BYTES
+        yield f"{number:6} {address:#010x}  {disassemble(instruction)}"
+    yield ""
+
+
+def _copy_inputs(
+    program: Mapping[str, Any], before: Array, after: Array, config: VtaConfig
+) -> None:
+    """Put the packed inputs of a finished run into the image; a program keeps its inputs."""
+    for tensor in program["inputs"]:
+        blocks = -(-tensor["shape"][1] // config.block)
+        size = blocks * int(np.prod(tensor["shape"][2:], dtype=np.int64)) * config.block
+        place = slice(tensor["addr"], tensor["addr"] + size)
+        before[place] = after[place]
+
+
+def _run(
+    package: Package, header: Mapping[str, Any], net_vta: bytes, path: Path
+) -> dict[str, Array]:
+    """Run on the simulator; DRAM of every program afterwards."""
+    x = _load_input(package, path)
+    if x.dtype == np.int8:
+        return _run_program(package, header, net_vta, x, path)
+    if package.manifest.target.endswith("@arm"):
+        raise PackageError(
+            f"{package.path}: its CPU parts are for {package.manifest.target}, not for this "
+            "machine; compile it without @arm, or give an int8 .npy for the VTA program alone"
+        )
+    from lcp_tvm.executor import load_local
+
+    with tempfile.TemporaryDirectory() as temporary:
+        executor = load_local(*package.extract(Path(temporary)))
+        executor.run(x)
+        return {
+            program["symbol"]: _dram(executor.vta, program["symbol"])
+            for program in header["programs"]
+        }
+
+
+def _run_program(
+    package: Package, header: Mapping[str, Any], net_vta: bytes, x: Array, path: Path
+) -> dict[str, Array]:
+    """Run the only program on its own int8 input."""
+    import tvm_ffi
+
+    from lcp_tvm.vta.simulator import load_program_bytes, raise_native
+
+    programs = header["programs"]
+    if len(programs) != 1 or len(programs[0]["inputs"]) != 1:
+        raise InputError(
+            f"{path}: int8 goes into a single VTA program with one input, {package.path} has "
+            f"{len(programs)} programs; give the network's float32 input or a picture"
+        )
+    shape = tuple(programs[0]["inputs"][0]["shape"])
+    if x.shape != shape:
+        raise InputError(f"{path}: found int8 {list(x.shape)}, the program takes {list(shape)}")
+    module = load_program_bytes(net_vta)
+    symbol = programs[0]["symbol"]
+    outputs = [np.zeros(tensor["shape"], np.int8) for tensor in programs[0]["outputs"]]
+    try:
+        module[symbol](*map(tvm_ffi.from_dlpack, (x, *outputs)))
+    except RuntimeError as error:
+        raise_native(error)
+    return {symbol: _dram(module, symbol)}
+
+
+def _dram(module: Any, symbol: str) -> Array:
+    return np.frombuffer(bytes(module["lcp_tvm.dram"](symbol)), np.uint8)
+
+
+def _load_input(package: Package, path: Path) -> Array:
+    if path.suffix != ".npy":
+        from lcp_tvm.pictures import load_picture
+
+        return load_picture(path, package.preprocess)
+    try:
+        x = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not an .npy that can be read ({error})") from error
+    if x.dtype == np.int8:
+        return np.array(x, order="C")
+    shape = package.manifest.input_shape
+    if x.dtype not in (np.float32, np.float64) or x.shape != shape:
+        raise InputError(
+            f"{path}: found {x.dtype} {list(x.shape)}, the network takes float32 {list(shape)} "
+            "(or int8 for the VTA program alone)"
+        )
+    return np.ascontiguousarray(x, np.float32)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+    for name, data in files.items():
+        with atomic_file(folder / name) as stream:
+            stream.write(data)
