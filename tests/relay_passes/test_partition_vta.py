@@ -1,0 +1,136 @@
+"""Integer Relax is cut where VTA's rules say, and every cut is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax import op as R
+
+from lcp_tvm.relay_passes.partition_vta import Partition, partition_vta
+from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.read_graph import read_graph
+from tests.reference import evaluate
+from tests.vta import builders
+
+PYNQ = load_config("pynq_z1")
+RNG = np.random.default_rng(0)
+
+
+def kinds(partition: Partition) -> dict[str, list[str]]:
+    """Layer kinds of every program, by symbol."""
+    return {
+        symbol: [node.layer.kind for node in read_graph(function, symbol).nodes]
+        for symbol, function in (
+            (str(function.attrs["global_symbol"]), function)
+            for var, function in partition.module.functions.items()
+            if var.name_hint != "main"
+        )
+    }
+
+
+def weight(*shape: int) -> relax.Expr:
+    return relax.const(RNG.integers(-9, 9, shape).astype(np.int8))
+
+
+def conv(
+    emit: builders.Emit, x: relax.Expr, channels: tuple[int, int], groups: int = 1
+) -> relax.Expr:
+    outputs, inputs = channels
+    acc = emit(
+        R.nn.conv2d(
+            x, weight(outputs, inputs // groups, 3, 3), padding=1, groups=groups, out_dtype="int32"
+        )
+    )
+    acc = emit(R.add(acc, builders.int32(np.ones((1, outputs, 1, 1)))))
+    return builders.requantise(emit, acc, 6, 0, 127)
+
+
+def test_neighbours_become_one_program() -> None:
+    module = builders.module_of(
+        {"x": (1, 16, 8, 8)}, lambda emit, p: conv(emit, conv(emit, p[0], (32, 16)), (16, 32))
+    )
+    partition = partition_vta(module, PYNQ)
+    assert kinds(partition) == {"vta_0": ["conv2d", "conv2d"]}
+    assert partition.reasons == ()
+
+
+def test_depthwise_goes_to_the_cpu_between_two_programs() -> None:
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        x = conv(emit, params[0], (16, 16))
+        return conv(emit, conv(emit, x, (16, 16), groups=16), (16, 16))
+
+    partition = partition_vta(builders.module_of({"x": (1, 16, 8, 8)}, body), PYNQ)
+    assert kinds(partition) == {"vta_0": ["conv2d"], "vta_1": ["conv2d"]}
+    (reason,) = partition.reasons
+    assert "16 groups" in reason
+
+
+def test_a_residual_block_with_a_projection_is_one_program() -> None:
+    """The skip is read by two layers and lives until the second one has added it."""
+
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        x = conv(emit, params[0], (16, 16))
+        y = conv(emit, x, (16, 16))
+        acc = emit(R.nn.conv2d(y, weight(16, 16, 1, 1), out_dtype="int32"))
+        acc = emit(R.add(acc, builders.int32(np.ones((1, 16, 1, 1)))))
+        acc = emit(R.add(acc, builders.operand(emit, x, 2)))
+        return builders.requantise(emit, acc, 6, 0, 127)
+
+    module = builders.module_of({"x": (1, 16, 8, 8)}, body)
+    partition = partition_vta(module, PYNQ)
+    assert kinds(partition) == {"vta_0": ["conv2d", "conv2d", "conv2d"]}
+    inputs = builders.random_inputs(RNG, module)
+    program = builders.compile_single(module, PYNQ)
+    outputs, _ = builders.run_program(program, {"x": inputs[0]}, PYNQ)
+    (result,) = outputs.values()
+    np.testing.assert_array_equal(result, evaluate(module, *inputs))
+
+
+def _unfit_skip(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    """The second operand is a row that broadcasts: no residual of the layer's shape."""
+    acc = emit(R.nn.conv2d(params[0], weight(16, 16, 1, 1), out_dtype="int32"))
+    acc = emit(R.add(acc, builders.int32(np.ones((1, 16, 1, 1)))))
+    acc = emit(R.add(acc, builders.operand(emit, params[1], 0)))
+    return builders.requantise(emit, acc, 6, 0, 127)
+
+
+def _float_pool(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    return emit(R.nn.max_pool2d(emit(R.astype(params[0], "float32")), pool_size=(2, 2)))
+
+
+def _concat(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    return emit(R.concat([params[0], params[1]], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("body", "second", "reason"),
+    [
+        (_unfit_skip, (1, 16, 1, 8), "conv2d"),
+        (_float_pool, (1, 16, 8, 8), "max_pool2d lv1: on the CPU, it computes in float32"),
+        (_concat, (1, 16, 8, 8), "concat lv: on the CPU, no VTA form of it"),
+    ],
+)
+def test_what_no_rule_covers_stays_on_the_cpu(
+    body: Callable[..., relax.Expr], second: tuple[int, ...], reason: str
+) -> None:
+    module = builders.module_of({"x": (1, 16, 8, 8), "y": second}, body)
+    partition = partition_vta(module, PYNQ)
+    assert kinds(partition) == {}
+    (line,) = partition.reasons
+    assert line.startswith(reason)
+
+
+def test_partitioned_module_still_computes_the_same() -> None:
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        x = conv(emit, params[0], (20, 16))
+        return conv(emit, conv(emit, x, (20, 20), groups=20), (7, 20))
+
+    module: tvm.IRModule = builders.module_of({"x": (1, 16, 9, 7)}, body)
+    inputs = builders.random_inputs(RNG, module)
+    np.testing.assert_array_equal(
+        evaluate(partition_vta(module, PYNQ).module, *inputs), evaluate(module, *inputs)
+    )
