@@ -27,7 +27,10 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
         return None
     x, *statistics = norm.args
     if not all(is_constant(operand) for operand in statistics):
-        raise ModelError(f"{name}: batch norm with computed statistics; store them in the model")
+        raise ModelError(
+            f"{name}: batch norm whose statistics are computed or quantised; they must be float "
+            f"constants (fold batch norm before quantising a model)"
+        )
     if norm.attrs.training:
         raise ModelError(f"{name}: batch norm in training mode; export the model for inference")
     if int(norm.attrs.axis) != CHANNEL_AXIS or len(x.ty.shape) not in (2, 4):
@@ -35,7 +38,8 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
     gamma, beta, mean, var = (array.value.numpy().astype(np.float64) for array in statistics)
     scale = gamma / np.sqrt(var + float(norm.attrs.epsilon))
     rank = len(x.ty.shape)
-    scaled = graph.emit_operand(relax.op.multiply(x, channel_constant(scale, rank)), name)
+    # Not called multiply: fold_scale may turn it into the convolution before.
+    scaled = graph.emit(relax.op.multiply(x, channel_constant(scale, rank)), f"{name}_scaled")
     return relax.op.add(scaled, channel_constant(beta - mean * scale, rank))
 
 

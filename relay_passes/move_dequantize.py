@@ -47,9 +47,16 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
         axis = order.index(int(axis or 0))
     if axis is None:
         return None
+    scale, zero_point = (
+        relax.const(arg.value.numpy().reshape(()), str(arg.ty.dtype))
+        if arg.value.numpy().size == 1  # also where it is written as [1]
+        else arg
+        for arg in dequantize.args[1:]
+    )
     return relax.op.dequantize(
         relax.const(moved.copy(), str(dequantize.args[0].ty.dtype)),
-        *dequantize.args[1:],
+        scale,
+        zero_point,
         axis=axis,
         out_dtype=str(dequantize.attrs.out_dtype),
     )

@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
+
+# Errors cross TVM's pass manager by name; one it does not know comes back as RuntimeError.
+tvm_ffi.register_error("ModelError", ModelError)
 
 Rule = Callable[["Graph", str, Any], Any]
 

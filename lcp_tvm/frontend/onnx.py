@@ -117,16 +117,14 @@ def _import(model: onnx.ModelProto, input_name: str, shape: tuple[int, ...]) -> 
     results = [output.name for output in model.graph.output]
     # As outputs, tensors keep their names through the importer; they are taken back below.
     inner = [name for node in model.graph.node for name in node.output if name]
-    inflated = onnx.ModelProto()
-    inflated.CopyFrom(model)
-    inflated.graph.ClearField("output")
     tensors = list(dict.fromkeys([*results, *inner]))
-    inflated.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    model.graph.ClearField("output")
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
     said = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(said):
             warnings.simplefilter("ignore")
-            module = from_onnx(inflated, shape_dict={input_name: list(shape)})
+            module = from_onnx(model, shape_dict={input_name: list(shape)})
     except Exception as error:  # the importer raises whatever the converter stumbled over
         raise _import_error(model, str(error), said.getvalue()) from error
     return _named(module, tensors, len(results))
