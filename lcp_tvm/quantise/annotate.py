@@ -18,8 +18,11 @@ from lcp_tvm.quantise.threshold import quantise_array
 QUANTISED, DEQUANTISED = "_q", "_dq"  # suffixes of the variables that a pair adds
 
 
-def with_parameters(module: tvm.IRModule, layers: Mapping[str, Layer]) -> tvm.IRModule:
-    """The float module with the weights and biases of ``layers``."""
+def with_parameters(
+    module: tvm.IRModule, layers: Mapping[str, Layer], clips: Mapping[str, float] | None = None
+) -> tvm.IRModule:
+    """The float module with the weights and biases of ``layers`` and the clips' upper bounds."""
+    bounds = clips or {}
     biases = {layer.bias_name: layer for layer in layers.values()}
 
     def rewrite(name: str, expr: relax.Expr, emit: Emit) -> relax.Expr:
@@ -27,6 +30,8 @@ def with_parameters(module: tvm.IRModule, layers: Mapping[str, Layer]) -> tvm.IR
             expr = _replace_argument(expr, 1, relax.const(layers[name].weight))
         elif name in biases:
             expr = _with_bias(expr, biases[name], biases[name].bias)
+        elif name in bounds:
+            expr = R.clip(expr.args[0], 0.0, bounds[name])
         return emit(expr, name)
 
     return rebuild(module, rewrite)

@@ -54,11 +54,16 @@ def equalise(
         for group in groups:
             factors = _factors(group, layers, statistics, scaled[group])
             scaled[group] = scaled[group] * factors
-            for name in group.producers:
-                layers[name] = _divide_outputs(layers[name], factors)
-            for name in group.consumers:
-                layers[name] = _multiply_inputs(layers[name], factors)
+            rescale(layers, group, factors)
     return layers
+
+
+def rescale(layers: dict[str, Layer], group: ChannelGroup, factors: Factors) -> None:
+    """Make the group's channels ``factors`` times smaller, in place; clips are the caller's."""
+    for name in group.producers:
+        layers[name] = _divide_outputs(layers[name], factors)
+    for name in group.consumers:
+        layers[name] = _multiply_inputs(layers[name], factors)
 
 
 def needed_statistics(graph: Graph, groups: Sequence[ChannelGroup]) -> set[str]:

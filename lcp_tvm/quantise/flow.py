@@ -15,6 +15,7 @@ from lcp_tvm.quantise.annotate import annotate, with_parameters
 from lcp_tvm.quantise.bias_correction import correct_bias
 from lcp_tvm.quantise.calibrate import Array, Progress, collect
 from lcp_tvm.quantise.equalise import channel_groups, equalise, needed_statistics
+from lcp_tvm.quantise.fit import fit
 from lcp_tvm.quantise.formats import choose_formats
 from lcp_tvm.quantise.graph import Graph, read_graph, shape_of, with_biases
 from lcp_tvm.quantise.noise import LayerNoise, measure_noise
@@ -61,8 +62,8 @@ def quantise(
             f"network {network.name}: no convolution or dense layer with constant weights found, "
             "so there is nothing to quantise; compile it for a CPU target in float instead"
         )
-    plain = _attempt(module, pictures, report, "")
     groups = channel_groups(graph)
+    plain = _attempt(module, pictures, report, "")
     if calibration is None or not groups:
         return replace(plain, messages=messages)
 
@@ -89,6 +90,8 @@ def _attempt(module: tvm.IRModule, pictures: Array, report: Progress, label: str
     points = find_points(graph)
     sizes = _sizes(graph, {*points.quantised, *(layer.data for layer in graph.layers)})
     statistics = collect(module, sizes, pictures, _tick(report, f"calibrate {label}".strip()))
+    module, statistics = fit(module, graph, channel_groups(graph), points, statistics)
+    graph = read_graph(module)
     formats = choose_formats(graph, points, statistics)
     corrected = tuple(
         correct_bias(layer, formats.weights[layer.name], statistics[layer.data].mean)

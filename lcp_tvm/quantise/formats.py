@@ -48,7 +48,7 @@ def choose_formats(
         for scale in dict.fromkeys(points.scale_of[name] for name in points.quantised)
     }
     weights = {
-        layer.name: best_weight_bits(layer.weight, _importance(layer, statistics[layer.data]))
+        layer.name: best_weight_bits(layer.weight, importance(layer, statistics[layer.data]))
         for layer in graph.layers
     }
     while _coarsen(graph, points, scales, weights):
@@ -57,7 +57,7 @@ def choose_formats(
     return Formats(tensors, weights)
 
 
-def _importance(layer: Layer, data: TensorStatistics) -> NDArray[np.float64]:
+def importance(layer: Layer, data: TensorStatistics) -> NDArray[np.float64]:
     """How much an error of each weight adds to the output's noise, given the bias is corrected.
 
     The mean of an input only shifts the output, which the bias takes back: its variance counts. A
