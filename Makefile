@@ -65,5 +65,5 @@ build/zig-c++: | $(BIN)/python
 	@echo "make: no C++ compiler '$(CXX)' here, taking ziglang's"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ziglang>=0.13'
 	@mkdir -p build
-	@printf '#!/bin/sh\nexec "%s" -m ziglang c++ "$$@"\n' '$(abspath $(BIN))/python' > $@
+	@printf '#!/bin/sh\nexec "%s" -I -m ziglang c++ "$$@"\n' '$(abspath $(BIN))/python' > $@
 	@chmod +x $@

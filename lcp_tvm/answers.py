@@ -1,0 +1,68 @@
+"""From a network's output to an answer that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One class: its number, label (or number as text), raw score and probability."""
+
+    index: int
+    label: str
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the network says of one picture.
+
+    ``guesses`` are the likeliest classes, best first; empty where the output is no vector of
+    scores. ``shapes`` are those of all outputs.
+    """
+
+    picture: str
+    shapes: tuple[tuple[int, ...], ...]
+    guesses: tuple[Guess, ...]
+
+
+def read_answer(
+    picture: str, outputs: Sequence[npt.NDArray[Any]], labels: Sequence[str], top: int
+) -> Answer:
+    """Take the ``top`` likeliest classes from a classifier's output ``[1, C]`` or ``[1, C, 1, 1]``.
+
+    Outputs that are no probabilities yet go through softmax.
+    """
+    shapes = tuple(output.shape for output in outputs)
+    if len(outputs) != 1 or outputs[0].ndim < 2 or outputs[0].size != outputs[0].shape[1]:
+        return Answer(picture, shapes, ())
+    scores = np.asarray(outputs[0], np.float64).ravel()
+    probabilities = _probabilities(scores)
+    best = np.argsort(-scores, kind="stable")[:top]
+    return Answer(
+        picture,
+        shapes,
+        tuple(
+            Guess(
+                index=int(index),
+                label=labels[index] if index < len(labels) else f"class {index}",
+                score=float(scores[index]),
+                probability=float(probabilities[index]),
+            )
+            for index in best
+        ),
+    )
+
+
+def _probabilities(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-2:
+        return scores
+    powers = np.exp(scores - scores.max())
+    return np.asarray(powers / powers.sum())

@@ -1,0 +1,90 @@
+"""``lcp-tvm demo``: the whole way, from a model to an answer, with what the package carries."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from lcp_tvm.cli.compile import compile_file, print_summary
+from lcp_tvm.cli.options import debug_option
+from lcp_tvm.cli.output import ProgressBar, stdout_console
+from lcp_tvm.cli.run import answer_table
+from lcp_tvm.errors import InputError
+
+EXAMPLE = "fashion_mnist"
+PICTURE = "ankle-boot.png"
+TOP = 5
+_PIXEL = "▀"  # upper half in the foreground colour, lower half in the background's
+
+
+@click.command("demo")
+@click.option(
+    "--target", default="vta:pynq_z1", show_default=True, help="As for 'lcp-tvm compile'."
+)
+@debug_option
+def demo_command(target: str) -> None:
+    """Compile a small network, push it to a simulated board, and classify a picture there.
+
+    The network knows ten kinds of clothes (Fashion-MNIST). It is compiled for the VTA
+    accelerator of a PYNQ-Z1 and runs on a worker of this machine, over RPC.
+    """
+    example = _example()
+    console = stdout_console()
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary, "demo.lcp")
+        model = example / "fashion_net.onnx"
+        console.print(f"[bold]1. compile[/bold] {model.name} for {target}")
+        package = compile_file(model, output, target, example / "calibration")
+
+        from lcp_tvm.report import build_report
+        from lcp_tvm.runner import run_pictures
+
+        print_summary(build_report(package))
+        console.print("\n[bold]2. push[/bold] it to a local worker over RPC [bold]and run[/bold]")
+        picture = example / "pictures" / PICTURE
+        with ProgressBar() as progress:
+            (answer,) = run_pictures(package, (picture,), None, TOP, progress)
+    console.print(_drawn(picture))
+    console.print(answer_table(answer))
+    for program, stats in package.manifest.stats.items():
+        console.print(f"{program}: {stats['cycles']:,.0f} cycles, {stats['ms']:.3f} ms simulated")
+
+
+def _example() -> Path:
+    """Return the folder of the bundled network.
+
+    Raises
+    ------
+    InputError
+        The installation lacks it.
+    """
+    import lcp_tvm
+
+    folders = [Path(folder, "examples", EXAMPLE) for folder in lcp_tvm.__path__]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        f"the bundled network is missing (looked in {', '.join(map(str, folders))}); "
+        "install lcp-tvm again"
+    )
+
+
+def _drawn(path: Path) -> str:
+    """Return a grey picture as text of half-height blocks."""
+    import numpy as np
+    from PIL import Image
+
+    grey = np.asarray(Image.open(path).convert("L"))
+    grey = np.pad(grey, ((0, grey.shape[0] % 2), (0, 0)))
+    rows = []
+    for above, below in zip(grey[::2], grey[1::2], strict=True):
+        rows.append(
+            "".join(
+                f"[rgb({a},{a},{a}) on rgb({b},{b},{b})]{_PIXEL}[/]"
+                for a, b in zip(above, below, strict=True)
+            )
+        )
+    return "\n".join(rows)

@@ -1,0 +1,49 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path)
+
+
+@dataclass(slots=True)
+class Debug:
+    """Whether a user error shows its traceback; --debug sets it while options are parsed."""
+
+    wanted: bool = False
+
+
+def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
+    debug = context.find_object(Debug)
+    if debug is not None and value:
+        debug.wanted = True
+
+
+def debug_option(function: Decorated) -> Decorated:
+    """Add ``--debug``."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback of an error.",
+    )(function)
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")(
+        function
+    )
+
+
+def package_argument(function: Decorated) -> Decorated:
+    """Add the argument ``NET.lcp``."""
+    return click.argument("package", metavar="NET.lcp", type=FILE)(function)
