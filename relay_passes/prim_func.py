@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import tvm
 from tvm import relax
-from tvm_ffi import structural_equal
+from tvm_ffi import structural_equal, structural_walk
 
 from lcp_tvm.relay_passes.rewrite import Graph, is_call
 
@@ -38,10 +37,5 @@ def computes(function: Any, compute: Callable[..., Any], *args: Any) -> bool:
 def nodes_of(function: Any, kind: type) -> list[Any]:
     """Return every node of one kind in the body of a loop nest."""
     found: list[Any] = []
-
-    def visit(node: Any) -> None:
-        if isinstance(node, kind):
-            found.append(node)
-
-    tvm.tirx.stmt_functor.post_order_visit(function.body, visit)
+    structural_walk(function.body, (kind, lambda node: found.append(node)))
     return found

@@ -28,7 +28,7 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
     if function is None or len(value.args[1].fields) != 1:
         return None
     (x,) = value.args[1].fields
-    loads = nodes_of(function, tvm.tirx.BufferLoad)
+    loads = nodes_of(function, tvm.ir.expr.TensorLoad)
     literals = nodes_of(function, tvm.tirx.FloatImm)
     if len(loads) != 1 or len(literals) != 1:
         return None
