@@ -62,9 +62,12 @@ void Machine::RunGemm() {
   ForEachIssue(step_->insn, uop_.data(), [&](uint32_t dst, uint32_t src, uint32_t wgt) {
     ++issue_;
     const uint64_t oldest = OldestPending(first);
-    if ((inp_track_.written[src] > load_known) | (wgt_track_.written[wgt] > load_known) |
-        (out_track_.read[dst] > store_known) |
-        (acc_issue_[dst] >= (kStale ? kNeverIssued : oldest))) {
+    // One branch for all checks.
+    const int wrong = int{inp_track_.written[src] > load_known} |
+                      int{wgt_track_.written[wgt] > load_known} |
+                      int{out_track_.read[dst] > store_known} |
+                      int{acc_issue_[dst] >= (kStale ? kNeverIssued : oldest)};
+    if (wrong != 0) {
       CheckGemm(dst, src, wgt, oldest);
     }
     inp_read[src] = number;
