@@ -197,7 +197,8 @@ def test_a_program_that_breaks_a_rule_fails_when_it_runs() -> None:
 def test_a_module_is_its_bytes_and_loads_again(tmp_path: Path) -> None:
     module = load_program_bytes(FILE)
     path = tmp_path / "net.vta"
-    path.write_bytes(FILE)
+    module.write_to_file(str(path), "vta")
+    assert path.read_bytes() == FILE
     again = [load_program_bytes(FILE), tvm_ffi.load_module(path)]
     x, y = tensors()
     for other in (module, *again):
