@@ -200,7 +200,8 @@ def _load_input(package: Package, path: Path) -> Array:
 
         return load_picture(path, package.preprocess)
     try:
-        x = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            x = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: not an .npy that can be read ({error})") from error
     if x.dtype == np.int8:
