@@ -16,6 +16,7 @@ from lcp_tvm.cpu.build import build_module
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.network import Network
 from lcp_tvm.quantise import LayerNoise, check_qdq, is_qdq, quantise
+from lcp_tvm.relay_passes.fold_input import fold_input
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.partition_vta import Partition, partition_vta
 from lcp_tvm.vta.codegen import register_codegen
@@ -87,7 +88,7 @@ def compile_network(
     if target.kind == "vta":
         config = load_config(target.vta)
         report("partitioning", 0.45)
-        partition = partition_vta(module, config)
+        partition = partition_vta(fold_input(module, config.block), config)
         report("scheduling for VTA", 0.5)
         net_vta, host = _compile_vta(partition, config)
         report("simulating", 0.75)

@@ -26,7 +26,7 @@ _PARTS_OF_OTHERS = frozenset(
     f"relax.{name}"
     for name in (
         "add", "astype", "clip", "dequantize", "divide", "flatten", "left_shift", "multiply",
-        "quantize", "reshape", "right_shift", "round", "subtract", "call_dps_packed",
+        "nn.pad", "quantize", "reshape", "right_shift", "round", "strided_slice", "subtract",
     )
 )  # fmt: skip
 """Cheap operators that come with another one and need no reason of their own."""
@@ -101,16 +101,32 @@ def _calls_in_order(module: tvm.IRModule) -> list[tvm.ir.GlobalVar]:
 
 def _reasons(module: tvm.IRModule, refusals: Mapping[str, str]) -> tuple[str, ...]:
     lines = []
+    values = {binding.var: binding.value for binding in _bindings(module)}
     for binding in _bindings(module):
         value = binding.value
         if not isinstance(value, tvm.ir.Call) or not isinstance(value.op, tvm.ir.Op):
             continue
-        if value.op.name in _PARTS_OF_OTHERS:
+        if value.op.name in _PARTS_OF_OTHERS or _folds_input(value, values):
             continue
         operator, name = value.op.name.removeprefix("relax.").removeprefix("nn."), binding.var.name
         reason = refusals.get(name) or _general_reason(value)
         lines.append(f"{operator} {name}: on the CPU, {reason}")
     return tuple(lines)
+
+
+def _folds_input(call: relax.Call, values: Mapping[relax.Var, relax.Expr]) -> bool:
+    """A concat of slices, as `fold_input` makes them: part of packing the input."""
+    return call.op.name == "relax.concat" and all(
+        _is_call(values.get(field), "relax.strided_slice") for field in call.args[0].fields
+    )
+
+
+def _is_call(expr: relax.Expr | None, name: str) -> bool:
+    return (
+        isinstance(expr, tvm.ir.Call)
+        and isinstance(expr.op, tvm.ir.Op)
+        and bool(expr.op.name == name)
+    )
 
 
 def _general_reason(call: relax.Call) -> str:

@@ -200,9 +200,14 @@ def _read_conv(match: Match, name: str) -> Layer | None:
         bias=_bias(match, target[1]),
         requantise=_requantise(match),
         skip_shift=skip,
-        macs=int(kernel.size) * target[2] * target[3],
+        macs=_useful_taps(kernel) * target[1] * target[2] * target[3],
         groups=int(attrs.groups),
     )
+
+
+def _useful_taps(kernel: np.ndarray) -> int:
+    """Weights of one output that are not padding (a folded kernel has lanes of zeros)."""
+    return int(np.count_nonzero(kernel.any(axis=0)))
 
 
 def _read_dense(match: Match, name: str) -> Layer | None:
