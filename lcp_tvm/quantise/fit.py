@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import tvm
@@ -55,7 +56,9 @@ def fit(
 
 def misfit(values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> Misfit:
     """Noise-to-signal ratios of ``values``; ``weights`` (same shape) is their importance."""
-    values, weights = _thinned(values), None if weights is None else _thinned(weights)
+    values = _thinned(values)
+    if weights is not None:
+        weights = _thinned(weights)
     power = squared_error(values, -64, weights)  # all of the signal is lost
     best = np.zeros(STEPS)
     if power == 0.0:
@@ -114,7 +117,7 @@ def _choose(
     return steps
 
 
-def _thinned(values: NDArray[np.floating]) -> NDArray[np.floating]:
+def _thinned(values: NDArray[Any]) -> NDArray[Any]:
     """Every n-th number, with n odd so as not to keep to one column of a power-of-two shape."""
     flat = values.reshape(-1)
     return flat[:: max(1, math.ceil(flat.size / SAMPLE)) | 1]

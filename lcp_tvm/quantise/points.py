@@ -49,8 +49,7 @@ def find_points(graph: Graph) -> Points:
         if name in inner:
             continue
         if computed and op in _PASSES:
-            for operand in operands:
-                scales.unite(name, operand)
+            scales.unite(*operands, name)
         elif name in outputs or name in wanted or (computed and _computes(graph, name)):
             quantised.append(name)
             if op == "add" and computed and name not in outputs:
