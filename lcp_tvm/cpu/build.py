@@ -1,0 +1,98 @@
+"""Relax module -> shared library, for this machine or a board's ARM cores.
+
+TVM generates the objects; ziglang, a whole cross toolchain from PyPI, links them for every
+target, the host included, so no system compiler is needed. Functions that the module calls
+by name (``call_dps_packed``) and does not hold are looked up when the library is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tvm
+
+from lcp_tvm.cpu.target import Target
+from lcp_tvm.errors import ModelError
+
+# The first link for a target builds the C library's stubs (about 20 s on an idle core).
+LINK_TIMEOUT_S = 600.0
+
+
+def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
+    """Compile with TVM's default pipeline and write a shared library.
+
+    Parameters
+    ----------
+    mod : Relax module; extern symbols such as ``vta_0`` are resolved when it is run.
+    target : the CPU parts' processor is ``target.cpu``.
+    path : file to write; it appears whole or not at all.
+
+    Raises
+    ------
+    ModelError : TVM cannot compile the module, or the linker fails.
+    """
+    try:
+        executable = tvm.compile(mod, target=target.tvm_target())
+    except (RuntimeError, ValueError, TypeError) as err:
+        raise ModelError(
+            f"cpu part: TVM cannot compile it for {target.cpu}: {_last_line(str(err))}"
+        ) from err
+
+    def link(output: str, objects: list[str], **_: object) -> None:
+        link_shared([Path(o) for o in objects], target, Path(output))
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as work:
+        made = Path(work, "net.so")
+        executable.export_library(str(made), fcompile=link, workspace_dir=work)
+        os.replace(made, path)
+
+
+def link_shared(objects: list[Path], target: Target, output: Path) -> None:
+    """Link objects into a shared library of ``target.cpu``.
+
+    Raises
+    ------
+    ModelError : the linker is missing, fails, or takes longer than ``LINK_TIMEOUT_S``.
+    """
+    run_zig(["-shared", "-fPIC", "-s", *map(str, objects), "-lm"], target, output)
+
+
+def run_zig(arguments: list[str], target: Target, output: Path) -> None:
+    """Run ``zig cc`` for the target's processor with these arguments, writing ``output``.
+
+    Raises
+    ------
+    ModelError : as ``link_shared``.
+    """
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_triple]
+    command += [f"-mcpu={target.zig_cpu}", *arguments, "-o", str(output)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=LINK_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as err:
+        raise ModelError(
+            f"linker: ziglang took more than {LINK_TIMEOUT_S:.0f} s for {target.zig_triple}; "
+            "remove its cache (zig env names it) and try again"
+        ) from err
+    if done.returncode != 0 or not output.is_file():
+        raise ModelError(
+            f"linker: ziglang failed for {target.zig_triple} (exit status {done.returncode}): "
+            f"{_error_line(done.stderr)}"
+        )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+def _error_line(text: str) -> str:
+    """Return the first line that is an error, or else the last."""
+    errors = [line.strip() for line in text.splitlines() if "error:" in line]
+    return errors[0] if errors else _last_line(text)
