@@ -46,11 +46,14 @@ class Case:
 
 @dataclass
 class Layout:
-    """DRAM of a case: twice the depth of each memory to load from, outputs, then the stream."""
+    """DRAM of a case: twice the depth of each memory to load from or store to, a place for the
+    accumulators at the end, then the stream.
+    """
 
     config: VtaConfig
     first: dict[Memory, int] = field(default_factory=dict)  # in elements of that memory
     count: dict[Memory, int] = field(default_factory=dict)
+    dump: int = 0  # in output elements
     insn_addr: int = 0
 
     def __post_init__(self) -> None:
@@ -60,7 +63,8 @@ class Layout:
             self.first[memory] = -(-address // size)
             self.count[memory] = 2 * depth(self.config, memory)
             address = (self.first[memory] + self.count[memory]) * size
-        self.insn_addr = -(-address // 16) * 16
+        self.dump = self.first[Memory.OUT] + self.count[Memory.OUT]
+        self.insn_addr = (self.dump + 4 * self.config.acc_depth) * self.config.out_elem_bytes
 
 
 def depth(config: VtaConfig, memory: Memory) -> int:
@@ -94,7 +98,7 @@ def build_case(
 
 @st.composite
 def legal_cases(draw: st.DrawFn, config: VtaConfig, max_size: int = 12) -> Case:
-    """Any legal program: memories are filled, then up to `max_size` instructions follow."""
+    """Any legal program: fill the memories, up to `max_size` instructions, store all of ACC."""
     layout = Layout(config)
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     dram = rng.integers(0, 256, layout.insn_addr, np.uint8)
@@ -121,19 +125,30 @@ def legal_cases(draw: st.DrawFn, config: VtaConfig, max_size: int = 12) -> Case:
             fresh -= touched
         else:
             fresh |= touched
-    ordered = with_tokens([*stream, Finish()], table, layout)
+    ordered = with_tokens([*stream, *_dump(layout), Finish()], table, layout)
     return build_case(config, dram, layout.insn_addr, ordered)
 
 
 def _micro_ops(rng: np.random.Generator, config: VtaConfig, count: int) -> list[list[int]]:
     limits = (config.acc_depth, config.inp_depth, config.wgt_depth)
     rows: list[list[int]] = rng.integers(0, limits, (count, 3)).tolist()
+    rows[0] = [0, 0, 0]  # the dump's
     return rows
 
 
 def _fill(layout: Layout, memory: Memory) -> Instruction:
     count = depth(layout.config, memory)
     return Load(memory, 0, layout.first[memory], 1, count, count)
+
+
+def _dump(layout: Layout) -> list[Instruction]:
+    """Store all bytes of all accumulators: shift them through the output buffer."""
+    count = layout.config.acc_depth
+    stream: list[Instruction] = [Load(Memory.UOP, 0, layout.first[Memory.UOP], 1, 1, 1)]
+    for byte in range(4):
+        stream.append(Alu(AluOp.SHR, 0, 1, 1, count, 0, 1, 0, 0, True, 8 if byte else 0))
+        stream.append(Store(0, layout.dump + byte * count, 1, count, count))
+    return stream
 
 
 def _instructions(layout: Layout, chip: Array, fresh: set[int]) -> st.SearchStrategy[Instruction]:
