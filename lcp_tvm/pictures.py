@@ -55,9 +55,9 @@ def _open(path: Path, mode: str) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such picture'}")
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns where our bound already refuses
-            picture: Image.Image = Image.open(path)
+            picture: Image.Image = Image.open(file)
             if picture.width * picture.height > MAX_PIXELS:
                 raise InputError(
                     f"{path}: {picture.width}x{picture.height} pixels, at most {MAX_PIXELS} "
@@ -134,7 +134,8 @@ def load_calibration(
 
 def _read_npz(path: Path) -> NDArray[np.generic]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path}: not an .npz; write it with numpy.savez")
             if len(archive.files) != 1:

@@ -21,6 +21,7 @@ from tests.networks import light_network, resnet18
 
 LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet",
          "squeezenet", "vgg19", "zfnet512")  # fmt: skip
+LARGE = ("bvlc_alexnet", "vgg19", "zfnet512")  # hundreds of megabytes of weights
 RELU = helper.make_node("Relu", ["x"], ["y"], name="act")
 FASHION = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "fashion_net.onnx"
 RANDOM = np.random.default_rng(3)
@@ -42,10 +43,7 @@ def assert_computes(network: Network, proto: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in ("bvlc_alexnet", "vgg19") else [])
-        for name in LIGHT
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else []) for name in LIGHT],
 )
 def test_onnx_own_networks_load_and_compute_the_same(name: str, tmp_path: Path) -> None:
     proto = light_network(name)
