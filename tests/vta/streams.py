@@ -125,7 +125,9 @@ def legal_cases(draw: st.DrawFn, config: VtaConfig, max_size: int = 12) -> Case:
             fresh -= touched
         else:
             fresh |= touched
-    ordered = with_tokens([*stream, *_dump(layout), Finish()], table, layout)
+    stream = [*stream, *_dump(layout), Finish()]
+    spare = rng.random(len(stream)) < draw(st.sampled_from((0.0, 0.3)))
+    ordered = with_tokens(stream, table, layout, spare.tolist())
     return build_case(config, dram, layout.insn_addr, ordered)
 
 
@@ -218,7 +220,7 @@ def _gemms(draw: st.DrawFn, config: VtaConfig, chip: Array) -> Instruction:
         wgt_in=draw(st.integers(0, 2)),
     )
     slots = list(issues(gemm, chip))
-    last = {}
+    last: dict[int, int] = {}
     for slot, (dst, src, wgt) in enumerate(slots):
         outside = dst >= config.acc_depth or src >= config.inp_depth or wgt >= config.wgt_depth
         if outside or slot - last.get(dst, -config.hazard_distance) < config.hazard_distance:
@@ -319,9 +321,12 @@ def accesses_of(case: Case) -> list[tuple[set[Element], set[Element]]]:
 
 
 def with_tokens(
-    stream: Sequence[Instruction], table: Array, layout: Layout
+    stream: Sequence[Instruction], table: Array, layout: Layout, spare: Sequence[bool]
 ) -> tuple[Instruction, ...]:
-    """Order every two accesses to one element by different units, and FINISH after everything."""
+    """Order every two accesses to one element by different units, and FINISH after everything.
+
+    An instruction that is marked `spare` waits for whatever came before it, need it or not.
+    """
     chip = np.zeros((layout.config.uop_depth, 3), np.int64)
     flags: list[dict[str, bool]] = [{} for _ in stream]
     units = [unit_of(instruction) for instruction in stream]
@@ -342,7 +347,8 @@ def with_tokens(
                 for earlier in range(index)
                 if units[earlier] == queue[0]
                 and (
-                    isinstance(instruction, Finish)
+                    spare[index]
+                    or isinstance(instruction, Finish)
                     or accesses[earlier][1] & (reads | writes)
                     or accesses[earlier][0] & writes
                 )
@@ -352,5 +358,6 @@ def with_tokens(
                 flags[needed[-1]][PUSH[queue]] = True
                 flags[index][POP[queue]] = True
     return tuple(
-        replace(instruction, **tokens) for instruction, tokens in zip(stream, flags, strict=True)
+        replace(instruction, **tokens)  # type: ignore[arg-type]
+        for instruction, tokens in zip(stream, flags, strict=True)
     )
