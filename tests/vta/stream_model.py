@@ -62,7 +62,12 @@ class StreamModel:
             return
         if load.memory == Memory.ACC_8BIT:
             return  # this design has no such load
-        memory = {Memory.INP: self.inp, Memory.WGT: self.wgt, Memory.ACC: self.acc}[load.memory]
+        memories: dict[Memory, Array] = {
+            Memory.INP: self.inp,
+            Memory.WGT: self.wgt,
+            Memory.ACC: self.acc,
+        }
+        memory = memories[load.memory]
         rows = self._read_rows(load, memory)
         if load.memory != Memory.WGT:
             pads = ((load.y_pad_0, load.y_pad_1), (load.x_pad_0, load.x_pad_1))
@@ -105,7 +110,7 @@ class StreamModel:
             self.out[dst] = self.acc[dst].astype(np.int8)
 
 
-def compute(op: AluOp, left: Array, right: Array) -> Array:
+def compute(op: AluOp, left: Array, right: Array) -> Any:
     """One ALU operation on int32 vectors; MUL is not in this design."""
     if op == AluOp.MIN:
         return np.minimum(left, right)
