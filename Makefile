@@ -31,7 +31,7 @@ demo: $(SETUP)
 	@$(BIN)/lcp-tvm demo
 
 test: $(SETUP)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(TESTS)
+	CXX="$(COMPILER)" $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(TESTS)
 
 lint: $(SETUP)
 	$(BIN)/ruff check $(SOURCES)

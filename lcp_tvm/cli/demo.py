@@ -30,7 +30,7 @@ def demo_command(target: str) -> None:
     The network knows ten kinds of clothes (Fashion-MNIST). It is compiled for the VTA
     accelerator of a PYNQ-Z1 and runs on a worker of this machine, over RPC.
     """
-    example = _example()
+    example = bundled_example()
     console = stdout_console()
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary, "demo.lcp")
@@ -52,7 +52,7 @@ def demo_command(target: str) -> None:
         console.print(f"{program}: {stats['cycles']:,.0f} cycles, {stats['ms']:.3f} ms simulated")
 
 
-def _example() -> Path:
+def bundled_example() -> Path:
     """Return the folder of the bundled network.
 
     Raises
