@@ -39,7 +39,7 @@ def _rule(graph: Graph, name: str, value: Any) -> Any:
         case "relax.nn.max_pool2d" | "relax.nn.avg_pool2d":
             nothing = list(value.attrs.pool_size) == [1, 1] and _same_type(value)
         case "relax.concat":
-            fields = value.args[0].fields if isinstance(value.args[0], relax.Tuple) else ()
+            fields = list(value.args[0].fields) if isinstance(value.args[0], relax.Tuple) else []
             return fields[0] if len(fields) == 1 else None
         case _:
             nothing = False

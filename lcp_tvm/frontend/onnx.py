@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import traceback
 import warnings
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import onnx
 import tvm
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from lcp_tvm.errors import InputError, ModelError
-from lcp_tvm.frontend.onnx_file import fixed_input, read_model
+from lcp_tvm.frontend.onnx_file import fixed_input, node_label, read_model
 from lcp_tvm.network import Network, Preprocess
 from lcp_tvm.preprocess import CHANNEL_COUNT, labels_from_json, preprocess_from_json
 from lcp_tvm.relay_passes.clean_up import clean_up
@@ -126,8 +128,19 @@ def _import(model: onnx.ModelProto, input_name: str, shape: tuple[int, ...]) -> 
             warnings.simplefilter("ignore")
             module = from_onnx(model, shape_dict={input_name: list(shape)})
     except Exception as error:  # the importer raises whatever the converter stumbled over
+        _close_builder(error)
         raise _import_error(model, str(error), said.getvalue()) from error
     return _named(module, tensors, len(results))
+
+
+def _close_builder(error: Exception) -> None:
+    """End the block that a failed import leaves open: TVM would complain about it on stderr."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        importer = frame.f_locals.get("self")
+        if isinstance(importer, ONNXGraphImporter):
+            with contextlib.suppress(tvm.error.InternalError):  # none was open yet
+                importer.bb._end_block()
+            return
 
 
 def _import_error(model: onnx.ModelProto, error: str, said: str) -> ModelError:
@@ -138,9 +151,7 @@ def _import_error(model: onnx.ModelProto, error: str, said: str) -> ModelError:
     nodes = [node for node in model.graph.node if node.op_type in types]
     if not nodes:
         return ModelError(f"cannot be imported: {_first_line(error)}")
-    named = ", ".join(
-        f"{node.op_type} at node {node.name or node.output[0]!r}" for node in nodes[:3]
-    )
+    named = ", ".join(node_label(node) for node in nodes[:3])
     more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
     reason = "" if listed else f": {_first_line(error)}"
     return ModelError(

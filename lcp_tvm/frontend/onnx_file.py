@@ -46,14 +46,20 @@ def read_model(path: Path) -> onnx.ModelProto:
     return model
 
 
+def node_label(node: onnx.NodeProto) -> str:
+    """Return "Conv at node 'conv1'": a node without a name goes by its output."""
+    domain = "" if node.domain in ONNX_DOMAINS else f"{node.domain}."
+    name = node.name or next(iter(node.output), "")
+    return " ".join(f"{domain}{node.op_type} at node {name!r}".split())
+
+
 def _refuse_foreign_operators(model: onnx.ModelProto, path: Path) -> None:
     for node in model.graph.node:
-        known = node.domain in ONNX_DOMAINS and onnx.defs.has(node.op_type)
-        if not known:
-            domain = f"{node.domain}." if node.domain else ""
+        if not isinstance(node.op_type, str):  # protobuf returns bytes that are no UTF-8
+            raise InputError(f"{path}: a damaged ONNX model: operator {node.op_type!r}")
+        if node.domain not in ONNX_DOMAINS or not onnx.defs.has(node.op_type):
             raise ModelError(
-                f"{path}: operator {domain}{node.op_type} at node "
-                f"{node.name or node.output[0]!r} is not one of ONNX's own; export the model "
+                f"{path}: operator {node_label(node)} is not one of ONNX's own; export the model "
                 f"without it (quantised models in the QDQ format)"
             )
 
@@ -79,7 +85,8 @@ def fixed_input(
         )
     name, tensor = inputs[0].name, inputs[0].type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
-        found = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        names = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+        found = names.get(tensor.elem_type, f"of unknown type {tensor.elem_type}")
         raise ModelError(f"{path}: input {name!r} is {found}, only float32 is supported")
     if len(tensor.shape.dim) != 4:
         raise ModelError(
