@@ -15,7 +15,7 @@ from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emitter import Emitter, Slots
 from lcp_tvm.vta.isa import AluOp
 from lcp_tvm.vta.layer import Conv, Plane, Weights
-from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, plan_nest, split_partials
+from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, plan_nests, split_partials
 from lcp_tvm.vta.packing import bias_block_count, pack_tile_weights
 from lcp_tvm.vta.search import SKIP_SLOTS, best_tiling, tile_sizes
 from lcp_tvm.vta.step import Range, Space
@@ -161,17 +161,12 @@ class _ConvEmission:
                 emitter.reset(Range(Space.OUT, base, box.size * copies))
                 self._emit_skip(index, box, tile, weights)
                 self._emit_bias(box, tile, weights, chunk)
-            nest = self._nest(box, chunk)
-            emitter.gemm(nest, Range(Space.OUT, base, box.size * copies), inputs, weights)
+            acc = Range(Space.OUT, base, box.size * copies)
+            for nest, src, wgt in plan_nests(self._dims(box, chunk)[0], self.shape.distance):
+                emitter.gemm(nest, acc, inputs.behind(src), weights.behind(wgt))
         self._sum_copies(tile, copies)
         emitter.requantise(tile, requantise.shift, requantise.low, requantise.high)
         self._store(box, base)
-
-    def _nest(self, box: Box, chunk: Span) -> Nest:
-        nest = plan_nest(self._dims(box, chunk)[0], self.shape.distance)
-        if nest is None:
-            raise ValueError(f"{self.layer.name}: tile {box} has no safe GEMM")
-        return nest
 
     def _own_weights(self, box: Box, chunk: Span) -> int:
         if self.shape.weights is Weights.UNIFORM:

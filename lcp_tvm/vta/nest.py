@@ -104,10 +104,8 @@ def split_partials(dims: Sequence[Dim], tile: int, distance: int) -> tuple[tuple
     copies = 1
     for dim in reductions:
         wanted = -(-distance // (parallel * copies))
-        part = min(
-            (p for p in range(1, dim.size + 1) if dim.size % p == 0 and p >= wanted),
-            default=dim.size,
-        )
+        parts = [p for p in range(1, min(dim.size, 4 * wanted) + 1) if dim.size % p == 0]
+        part = min((p for p in parts if p >= wanted), default=parts[-1])
         if part > 1:
             run = dim.size // part
             rest.append(Dim(part, tile * copies, dim.src * run, dim.wgt * run))
@@ -137,6 +135,25 @@ def plan_nest(dims: tuple[Dim, ...], distance: int) -> Nest | None:
         if order_distance is None or order_distance >= distance:
             candidates.append(Nest(outer, inner, unrolled))
     return min(candidates, key=lambda nest: nest.uop_count, default=None)
+
+
+def plan_nests(dims: tuple[Dim, ...], distance: int) -> list[tuple[Nest, int, int]]:
+    """Nests that together do all of ``dims``, with their source and weight offsets.
+
+    One where it can be safe, else one for each step of the longest reduction: between two
+    instructions the pipeline drains.
+    """
+    nest = plan_nest(dims, distance)
+    if nest is not None:
+        return [(nest, 0, 0)]
+    longest = max((dim for dim in dims if dim.reduces), key=lambda dim: dim.size)
+    rest = list(dims)
+    rest.remove(longest)
+    return [
+        (nest, src + step * longest.src, wgt + step * longest.wgt)
+        for step in range(longest.size)
+        for nest, src, wgt in plan_nests(tuple(rest), distance)
+    ]
 
 
 def _distance(order: Sequence[Dim]) -> int | None:

@@ -46,6 +46,10 @@ class Range:
     count: int = 1
     stride: int = 0
 
+    def behind(self, offset: int) -> Range:
+        """What is left of a single run from ``offset`` on."""
+        return Range(self.space, self.start + offset, self.size - offset)
+
     def runs(self) -> Iterable[slice]:
         """The runs as slices, touching ones merged."""
         if self.count == 1 or self.stride == self.size:

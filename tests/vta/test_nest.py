@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, merge, plan_nest, split_partials
+from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, merge, plan_nest, plan_nests, split_partials
 
 
 def issued(nest: Nest) -> list[tuple[int, int, int]]:
@@ -83,3 +83,13 @@ def test_a_single_output_is_split_into_partial_sums() -> None:
     split, copies = split_partials((Dim(64, 0, 1, 1),), 1, SAFE_DISTANCE)
     assert copies == SAFE_DISTANCE
     assert set(split) == {Dim(16, 1, 4, 4), Dim(4, 0, 1, 1)}
+
+
+def test_a_product_that_cannot_be_safe_becomes_several_instructions() -> None:
+    """A prime number of products of one output: no part of it is a sweep of 16."""
+    dims, copies = split_partials((Dim(509, 0, 1, 1),), 1, SAFE_DISTANCE)
+    assert copies == 1
+    assert plan_nest(dims, SAFE_DISTANCE) is None
+    nests = plan_nests(dims, SAFE_DISTANCE)
+    assert [(src, wgt) for _, src, wgt in nests] == [(i, i) for i in range(509)]
+    assert all(nest.issue_slots == 1 for nest, _, _ in nests)

@@ -181,3 +181,8 @@ def test_a_longer_hazard_distance_is_kept(rng: np.random.Generator) -> None:
     deep = replace(PYNQ, hazard_distance=40)
     check(builders.conv(rng, (64, 5, 5), 16, (3, 3)), rng, deep)
     check(builders.dense(rng, (512,), 10), rng, deep)
+
+
+def test_an_awkward_number_of_input_blocks(rng: np.random.Generator) -> None:
+    """509 blocks, a prime: no chunk of them divides evenly."""
+    check(builders.dense(rng, (16 * 509,), 10, shift=12), rng)
