@@ -390,7 +390,7 @@ def test_any_flipped_bit_gives_a_network_or_one_line(tmp_path: Path) -> None:
     }  # fmt: skip
     data = model(nodes, constants).SerializeToString()
     random = np.random.default_rng(5)
-    path, refusals = tmp_path / "net.onnx", 0
+    path, refusals = tmp_path / "net.onnx", []
     for bit in random.choice(8 * len(data), 200, replace=False):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << (bit % 8)
@@ -398,6 +398,6 @@ def test_any_flipped_bit_gives_a_network_or_one_line(tmp_path: Path) -> None:
         try:
             load_onnx(path)
         except LcpError as error:
-            refusals += 1
-            assert "\n" not in str(error), f"bit {bit}"
-    assert refusals >= 50
+            refusals.append(str(error))
+    assert len(refusals) >= 50
+    assert [text for text in refusals if "\n" in text] == []
