@@ -22,11 +22,11 @@ def correct_bias(layer: Layer, bits: int, input_mean: NDArray[np.float64]) -> La
     ``input_mean`` has one entry per channel of the layer's input (dense: per row of weights).
     """
     rounded = dequantise_array(quantise_array(layer.weight, bits), bits)
-    error = (rounded - layer.weight).astype(np.float64)
+    error = rounded - layer.weight
     if layer.op == "dense":
-        shift = input_mean @ error
+        shift = input_mean.astype(np.float32) @ error
     else:
-        per_channel = error.sum(axis=(2, 3))  # [O, I/groups]
+        per_channel = error.sum(axis=(2, 3), dtype=np.float64)  # [O, I/groups]
         means = np.repeat(
             input_mean.reshape(layer.groups, -1), len(per_channel) // layer.groups, axis=0
         )

@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from lcp_tvm.quantise.calibrate import TensorStatistics
 from lcp_tvm.quantise.graph import Graph, Layer, shape_of
 
-SWEEPS = 12  # ranges settle to a few per cent within ten
+SWEEPS = 12  # at most; ranges settle to a few per cent within ten
+SETTLED = 1.02  # largest factor of the last sweep
 LIMIT = 2.0**10  # largest factor of one channel in one sweep
 HEADROOM = 1.25  # a channel counts as unclipped if it stays this factor below the bound
 
 _LINKS = frozenset({"nn.relu", "clip", "nn.max_pool2d", "mean", "reshape", "add"})
 
 Factors = NDArray[np.float64]
+"""[channels], or [outputs, inputs] of ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,22 @@ def equalise(
     ``statistics`` must hold what :func:`needed_statistics` names.
     """
     layers = {layer.name: layer for layer in graph.layers}
-    scaled = {group: np.ones(group.channels) for group in groups}
+    ranges = _range_matrices(layers, groups)
+    factors = {group: np.ones(group.channels) for group in groups}
     for _ in range(SWEEPS):
+        largest = 1.0
         for group in groups:
-            factors = _factors(group, layers, statistics, scaled[group])
-            scaled[group] = scaled[group] * factors
-            rescale(layers, group, factors)
+            step = _step(group, layers, ranges, statistics, factors[group])
+            factors[group] = factors[group] * step
+            for name in group.producers:
+                ranges[name] = ranges[name] / step[:, None]
+            for name in group.consumers:
+                ranges[name] = _scaled_inputs(layers[name], ranges[name], step)
+            largest = max(largest, float(np.max(step)), float(np.max(1.0 / step)))
+        if largest < SETTLED:
+            break
+    for group in groups:
+        rescale(layers, group, factors[group])
     return layers
 
 
@@ -143,9 +155,10 @@ def _scales(graph: Graph, layers: Mapping[str, Layer], name: str) -> bool:
     return op in _LINKS
 
 
-def _factors(
+def _step(
     group: ChannelGroup,
     layers: Mapping[str, Layer],
+    ranges: Mapping[str, Factors],
     statistics: Mapping[str, TensorStatistics],
     scaled: Factors,
 ) -> Factors:
@@ -155,21 +168,20 @@ def _factors(
     the range of the tensor itself, so that a channel is not blown up to where it sets the
     tensor's scale; demand is its share in the range of the weights that read it.
     """
-    made = [_output_ranges(layers[name]) for name in group.producers]
+    made = [ranges[name].max(axis=1) for name in group.producers]
     tensors = [statistics[layers[name].data].magnitude for name in group.consumers]
     held = [tensor.reshape(group.channels, -1).max(axis=1) / scaled for tensor in tensors]
-    supply = np.max([_relative(ranges) for ranges in (*made, *held)], axis=0)
-    demand = np.max(
-        [_relative(_input_ranges(layers[n], group.channels)) for n in group.consumers], axis=0
-    )
+    read = [_input_ranges(layers[name], ranges[name]) for name in group.consumers]
+    supply = np.max([_relative(shares) for shares in (*made, *held)], axis=0)
+    demand = np.max([_relative(shares) for shares in read], axis=0)
     live = (supply > 0) & (demand > 0)
     factors = np.ones(group.channels)
     factors[live] = np.sqrt(supply[live] / demand[live])
     factors = np.clip(factors, 1.0 / LIMIT, LIMIT)
     for name, bound in group.clips:
         highest = statistics[name].high / scaled
-        open_ = statistics[name].high * HEADROOM <= bound
-        factors = np.where(open_, np.maximum(factors, highest * HEADROOM / bound), 1.0)
+        unclipped = statistics[name].high * HEADROOM <= bound
+        factors = np.where(unclipped, np.maximum(factors, highest * HEADROOM / bound), 1.0)
     return factors
 
 
@@ -177,33 +189,50 @@ def _relative(ranges: Factors) -> Factors:
     return ranges / max(float(ranges.max()), 1e-30)
 
 
-def _output_ranges(layer: Layer) -> Factors:
-    """Largest weight of each output channel."""
-    axes = 0 if layer.op == "dense" else (1, 2, 3)
-    return np.asarray(np.abs(layer.weight).max(axis=axes), np.float64)
+def _range_matrices(
+    layers: Mapping[str, Layer], groups: Sequence[ChannelGroup]
+) -> dict[str, Factors]:
+    """Largest weight of each output for each input channel of its convolution group.
+
+    Shape [outputs, inputs / groups]; all that the factors depend on, and much smaller than the
+    weights of a large kernel or of a dense layer behind a flattened picture.
+    """
+    channels = {name: group.channels for group in groups for name in group.consumers}
+    matrices = {}
+    for name in {name for group in groups for name in (*group.producers, *group.consumers)}:
+        weight = layers[name].weight
+        if layers[name].op == "dense":
+            rows = channels.get(name, len(weight))
+            largest = np.abs(weight).reshape(rows, -1, weight.shape[1]).max(axis=1).T
+        else:
+            largest = np.abs(weight).max(axis=(2, 3))
+        matrices[name] = np.asarray(largest, np.float64)
+    return matrices
 
 
-def _input_ranges(layer: Layer, channels: int) -> Factors:
+def _input_ranges(layer: Layer, matrix: Factors) -> Factors:
     """Largest weight that each of the tensor's channels is multiplied with."""
-    if layer.op == "dense":
-        rows = np.abs(layer.weight).reshape(channels, -1)
-        return np.asarray(rows.max(axis=1), np.float64)
-    largest = np.abs(layer.weight).max(axis=(2, 3))
-    grouped = largest.reshape(layer.groups, -1, largest.shape[1])
-    return np.asarray(grouped.max(axis=1).reshape(-1), np.float64)
+    grouped = matrix.reshape(layer.groups, -1, matrix.shape[1])
+    return np.asarray(grouped.max(axis=1).reshape(-1))
+
+
+def _scaled_inputs(layer: Layer, matrix: Factors, factors: Factors) -> Factors:
+    per_group = factors.reshape(layer.groups, 1, matrix.shape[1])
+    grouped = matrix.reshape(layer.groups, -1, matrix.shape[1])
+    return np.asarray((grouped * per_group).reshape(matrix.shape))
 
 
 def _divide_outputs(layer: Layer, factors: Factors) -> Layer:
     shape = (1, -1) if layer.op == "dense" else (-1, 1, 1, 1)
-    weight = (layer.weight / factors.reshape(shape)).astype(np.float32)
+    weight = layer.weight * (1.0 / factors).astype(np.float32).reshape(shape)
     return replace(layer, weight=weight, bias=(layer.bias / factors).astype(np.float32))
 
 
 def _multiply_inputs(layer: Layer, factors: Factors) -> Layer:
-    weight = layer.weight
+    weight, narrow = layer.weight, factors.astype(np.float32)
     if layer.op == "dense":
-        rows = np.repeat(factors, weight.shape[0] // len(factors))
-        return replace(layer, weight=(weight * rows[:, None]).astype(np.float32))
-    per_group = factors.reshape(layer.groups, 1, weight.shape[1], 1, 1)
+        rows = np.repeat(narrow, weight.shape[0] // len(narrow))
+        return replace(layer, weight=weight * rows[:, None])
+    per_group = narrow.reshape(layer.groups, 1, weight.shape[1], 1, 1)
     grouped = weight.reshape(layer.groups, -1, *weight.shape[1:])
-    return replace(layer, weight=(grouped * per_group).reshape(weight.shape).astype(np.float32))
+    return replace(layer, weight=(grouped * per_group).reshape(weight.shape))

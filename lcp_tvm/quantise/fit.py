@@ -9,10 +9,8 @@ the fit of its tensors, of the weights that make it and of the weights that read
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import tvm
@@ -24,7 +22,7 @@ from lcp_tvm.quantise.equalise import ChannelGroup, rescale
 from lcp_tvm.quantise.formats import importance
 from lcp_tvm.quantise.graph import Graph
 from lcp_tvm.quantise.points import Points
-from lcp_tvm.quantise.threshold import SEARCH, safe_bits, squared_error
+from lcp_tvm.quantise.threshold import SEARCH, safe_bits, squared_error, thinned, thinned_like
 
 STEPS = 8  # factors tried per octave
 SWEEPS = 3
@@ -55,10 +53,10 @@ def fit(
 
 
 def misfit(values: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> Misfit:
-    """Noise-to-signal ratios of ``values``; ``weights`` (same shape) is their importance."""
-    values = _thinned(values)
+    """Noise-to-signal ratios of ``values``; ``weights`` (broadcastable) is their importance."""
     if weights is not None:
-        weights = _thinned(weights)
+        weights = thinned_like(weights, values.shape, SAMPLE)
+    values = thinned(values, SAMPLE)
     power = squared_error(values, -64, weights)  # all of the signal is lost
     best = np.zeros(STEPS)
     if power == 0.0:
@@ -86,10 +84,7 @@ def _choose(
     }
     touched = {name for group in groups for name in (*group.producers, *group.consumers)}
     weights = {
-        layer.name: misfit(
-            layer.weight,
-            np.broadcast_to(importance(layer, statistics[layer.data]), layer.weight.shape),
-        )
+        layer.name: misfit(layer.weight, importance(layer, statistics[layer.data]))
         for layer in graph.layers
         if layer.name in touched
     }
@@ -115,12 +110,6 @@ def _choose(
             steps[index] = int(np.argmin(costs))
             moved |= {name: base[name] + sign * steps[index] for name, sign in layers.items()}
     return steps
-
-
-def _thinned(values: NDArray[Any]) -> NDArray[Any]:
-    """Every n-th number, with n odd so as not to keep to one column of a power-of-two shape."""
-    flat = values.reshape(-1)
-    return flat[:: max(1, math.ceil(flat.size / SAMPLE)) | 1]
 
 
 def _divided(statistics: TensorStatistics, factor: float) -> TensorStatistics:

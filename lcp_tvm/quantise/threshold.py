@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FINEST, COARSEST = 24, -16  # fraction bits considered
+SAMPLE = 1 << 18  # weights of a layer that its scale is chosen by
 SEARCH = 5  # candidates tried from the coarsest useful one upwards
 
 
 def quantise_array(values: NDArray[np.float32], bits: int) -> NDArray[np.int8]:
     """``values`` as int8 with ``bits`` fraction bits: rounded half up, saturated."""
-    scaled = np.floor(np.ldexp(values.astype(np.float64), bits) + 0.5)
+    scaled = np.floor(np.ldexp(values, bits) + np.float32(0.5))
     return np.clip(scaled, -128, 127).astype(np.int8)
 
 
@@ -50,8 +52,27 @@ def best_weight_bits(weight: NDArray[np.float32], importance: NDArray[np.float64
     weight on an input that hardly varies may saturate for the sake of the others.
     """
     coarsest = safe_bits(float(np.max(np.abs(weight), initial=0.0)))
+    weight, importance = thinned(weight, SAMPLE), thinned_like(importance, weight.shape, SAMPLE)
     candidates = range(coarsest, min(coarsest + SEARCH, FINEST + 1))
     return best_of({bits: squared_error(weight, bits, importance) for bits in candidates})
+
+
+def thinned(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """Every n-th number, about ``most`` at most.
+
+    n is odd so as not to keep to a column of a shape that is a power of two.
+    """
+    return values.reshape(-1)[:: _stride(values.size, most)]
+
+
+def thinned_like(values: NDArray[Any], shape: tuple[int, ...], most: int) -> NDArray[Any]:
+    """``thinned(values broadcast to shape)`` without making all of it."""
+    places = np.arange(0, math.prod(shape), _stride(math.prod(shape), most))
+    return np.asarray(np.broadcast_to(values, shape)[np.unravel_index(places, shape)])
+
+
+def _stride(size: int, most: int) -> int:
+    return max(1, math.ceil(size / most)) | 1 if size > most else 1
 
 
 def best_bits(samples: Iterable[NDArray[np.float32]]) -> int:
