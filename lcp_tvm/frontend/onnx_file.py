@@ -85,8 +85,8 @@ def fixed_input(
         )
     name, tensor = inputs[0].name, inputs[0].type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
-        names = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
-        found = names.get(tensor.elem_type, f"of unknown type {tensor.elem_type}")
+        types = {number: label.lower() for label, number in onnx.TensorProto.DataType.items()}
+        found = types.get(tensor.elem_type, f"of unknown type {tensor.elem_type}")
         raise ModelError(f"{path}: input {name!r} is {found}, only float32 is supported")
     if len(tensor.shape.dim) != 4:
         raise ModelError(
