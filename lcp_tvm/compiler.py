@@ -85,7 +85,7 @@ def compile_network(
     report("quantising", 0.0)
     integer, noise, messages = _to_integer(network, target, calibration, report)
     module = integer if integer is not None else network.module
-    if target.kind == "vta":
+    if target.vta is not None:
         config = load_config(target.vta)
         report("partitioning", 0.45)
         partition = partition_vta(fold_input(module, config.block), config)

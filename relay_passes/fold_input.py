@@ -98,7 +98,7 @@ def fold_input(module: tvm.IRModule, block: int) -> tvm.IRModule:
 
 
 @relax.expr_functor.mutator
-class _FoldInput(relax.PyExprMutator):
+class _FoldInput(relax.PyExprMutator):  # type: ignore[misc]
     """Rewrites the convolutions whose data comes from the parameters by entry operators alone."""
 
     def __init__(self, module: tvm.IRModule, main: relax.Function, block: int) -> None:
