@@ -1,0 +1,47 @@
+"""``lcp-tvm worker``: this machine as a board."""
+
+from __future__ import annotations
+
+import click
+
+from lcp_tvm.cli.options import debug_option
+
+
+@click.command("worker")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address to listen on; 0.0.0.0 for all. TVM RPC has no password: anyone who "
+    "reaches the port can run code here.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)  # fmt: skip
+@click.option("--tracker", metavar="HOST:PORT", help="TVM RPC tracker to register with.")
+@click.option(
+    "--vta", metavar="CONFIG", default="pynq_z1", show_default=True,
+    help="VTA of this board: a config's name or file. Programs of another are refused.",
+)  # fmt: skip
+@debug_option
+def worker_command(host: str, port: int, tracker: str | None, vta: str) -> None:
+    """Serve networks over TVM RPC, one session at a time, until Ctrl-C.
+
+    A session runs in a process of its own: when it crashes, the next one finds the worker ready.
+
+    \b
+    Examples:
+      lcp-tvm worker --port 9090
+      lcp-tvm worker --host 0.0.0.0 --vta ultra96 --tracker 192.168.2.1:9190
+    """
+    from lcp_tvm.rpc.address import parse_address
+    from lcp_tvm.rpc.worker import print_ready, serve
+    from lcp_tvm.vta.config import load_config
+
+    load_config(vta)  # a wrong name is told here, not by every session's process
+    serve(
+        host,
+        port,
+        tracker=parse_address(tracker) if tracker is not None else None,
+        config=vta,
+        on_ready=print_ready,
+    )

@@ -1,0 +1,280 @@
+"""A session with a worker: upload a network, run it, with a deadline on every call.
+
+TVM's RPC calls block without limit when the other end freezes, so each runs in a thread of its
+own; past its deadline the session is given up and must not be used again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy.typing as npt
+from tvm import relax, rpc
+
+from lcp_tvm.errors import ConfigError, LcpError, PackageError, SimulationError, WorkerError
+from lcp_tvm.executor import Executor
+from lcp_tvm.rpc.address import Address, parse_address
+from lcp_tvm.rpc.board import native_version
+from lcp_tvm.rpc.worker import READY_LINE
+
+__all__ = ["WorkerSession", "local_worker", "parse_address"]
+
+CONNECT_TIMEOUT_S = 30.0
+"""Covers the start of a session's process, which imports TVM."""
+
+CALL_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 60.0
+
+_TAGS: dict[str, type[LcpError]] = {
+    "[vta-config] ": ConfigError,
+    "[vta-program] ": PackageError,
+    "[vta-sim] ": SimulationError,
+}
+
+_Result = TypeVar("_Result")
+
+
+class WorkerSession:
+    """A network on a worker. Use it in a ``with`` statement."""
+
+    def __init__(self, address: Address, session: Any, facts: dict[str, Any]) -> None:
+        self._address = address
+        self._session = session
+        self._executor: Executor | None = None
+        self.facts = facts
+
+    @classmethod
+    def connect(cls, host: str, port: int, *, timeout: float = CONNECT_TIMEOUT_S) -> WorkerSession:
+        """Open a session.
+
+        Raises
+        ------
+        WorkerError
+            Nothing listens there, the worker is busy, does not answer, or is of another version.
+        """
+        address = (host, port)
+
+        def greet() -> tuple[Any, dict[str, Any]]:
+            session = rpc.connect(host, port)
+            return session, json.loads(str(session.get_function("lcp_tvm.rpc.hello")()))
+
+        session, facts = _within(timeout, address, greet)
+        ours = native_version()
+        if facts.get("version") != ours:
+            raise WorkerError(
+                f"worker {_name(address)}: it runs version {facts.get('version')}, this is {ours}; "
+                "install the same version on both"
+            )
+        return cls(address, session, facts)
+
+    def load(
+        self, net_so: bytes, net_vta: bytes | None, *, timeout: float = CALL_TIMEOUT_S
+    ) -> None:
+        """Upload a network's parts and make it ready to run.
+
+        Raises
+        ------
+        WorkerError
+            The worker died, or did not answer in time.
+        ConfigError
+            The network is for another VTA config than the worker has.
+        PackageError
+            The worker cannot load it.
+        """
+
+        def push() -> Executor:
+            self._session.upload(bytearray(net_so), target="net.so")
+            module = self._session.load_module("net.so")
+            vta = None
+            if net_vta is not None:
+                self._session.upload(bytearray(net_vta), target="net.vta")
+                vta = self._session.load_module("net.vta")
+                module.import_module(vta)
+            device = self._session.cpu(0)
+            return Executor(relax.VirtualMachine(module, device), vta, device)
+
+        self._executor = self._call(timeout, push)
+
+    def run(
+        self, x: npt.NDArray[Any], *, timeout: float = CALL_TIMEOUT_S
+    ) -> list[npt.NDArray[Any]]:
+        """Run the network once; see `Executor.run`.
+
+        Raises
+        ------
+        WorkerError
+            Nothing is loaded, the worker died, or it did not answer in time.
+        """
+        executor = self._loaded()
+        return self._call(timeout, lambda: executor.run(x))
+
+    def stats(self, symbol: str, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:
+        """Counters of a program's last run; see `Executor.stats`."""
+        executor = self._loaded()
+        return self._call(timeout, lambda: executor.stats(symbol))
+
+    def close(self) -> None:
+        """End the session; the worker is free again."""
+        self._executor = None
+        self._session = None
+
+    def __enter__(self) -> WorkerSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _loaded(self) -> Executor:
+        if self._executor is None:
+            raise WorkerError(
+                f"worker {_name(self._address)}: no network is loaded in this session"
+            )
+        return self._executor
+
+    def _call(self, timeout: float, function: Callable[[], _Result]) -> _Result:
+        if self._session is None:
+            raise WorkerError(f"worker {_name(self._address)}: the session is closed")
+        try:
+            return _within(timeout, self._address, function)
+        except WorkerError:
+            # A call may still be under way: its answer would be taken for the next one's.
+            self.close()
+            raise
+
+
+def _within(timeout: float, address: Address, function: Callable[[], _Result]) -> _Result:
+    """Run a blocking RPC call under a deadline, its errors as ours."""
+    answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((True, function()))
+        except Exception as error:
+            answers.put((False, error))
+
+    threading.Thread(target=work, daemon=True, name=f"rpc {_name(address)}").start()
+    try:
+        succeeded, answer = answers.get(timeout=timeout)
+    except queue.Empty:
+        raise WorkerError(
+            f"worker {_name(address)}: no answer within {timeout:.0f} s; "
+            "see whether it is frozen or overloaded, and start it again"
+        ) from None
+    if succeeded:
+        result: _Result = answer
+        return result
+    raise _translated(answer, address) from answer
+
+
+def _translated(error: Exception, address: Address) -> Exception:
+    """What an error of TVM's RPC means."""
+    text = str(error)
+    for tag, kind in _TAGS.items():
+        place = text.find(tag)
+        if place >= 0:
+            return kind(text[place + len(tag) :].strip().splitlines()[0])
+    name = _name(address)
+    if "already have key" in text:
+        return WorkerError(f"worker {name}: it is busy with another session; try again later")
+    if "onnect to" in text or "Connection refused" in text:
+        return WorkerError(
+            f"worker {name}: nothing listens there; start it with 'lcp-tvm worker' on the board"
+        )
+    if not isinstance(error, RuntimeError | OSError | ValueError):
+        return error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return WorkerError(
+        f"worker {name}: the session ended ({lines[-1] if lines else type(error).__name__}); "
+        "the worker takes a new one, look at its output for the reason"
+    )
+
+
+def _name(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iterator[Address]:
+    """A worker process on this machine for the length of a ``with`` statement.
+
+    Parameters
+    ----------
+    config : name or path of the VTA config it has; ``-`` takes programs of any.
+
+    Raises
+    ------
+    WorkerError
+        It does not start.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lcp_tvm.rpc.worker", "--vta", config],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    messages: list[str] = []
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    readers = [
+        threading.Thread(target=_drain, args=(process.stdout, lines.put), daemon=True),
+        threading.Thread(target=_drain, args=(process.stderr, messages.append), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        yield _await_address(process, lines, messages, timeout)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for reader in readers:
+            reader.join()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _drain(stream: Any, take: Callable[[str], None]) -> None:
+    for line in stream:
+        take(line.rstrip("\n"))
+
+
+def _await_address(
+    process: subprocess.Popen[str],
+    lines: queue.SimpleQueue[str],
+    messages: list[str],
+    timeout: float,
+) -> Address:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            line = lines.get(timeout=0.1)
+        except queue.Empty:
+            if process.poll() is not None:
+                break
+            continue
+        if line.startswith(READY_LINE):
+            return parse_address(line.removeprefix(READY_LINE))
+    last = messages[-1] if messages else "it said nothing"
+    raise WorkerError(f"local worker: it did not start: {last}")
