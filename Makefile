@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 TYPECHECK := build/typecheck
-SOURCES := lcp_tvm relay_passes rpc tests examples
+SOURCES := lcp_tvm relay_passes rpc tests examples benchmarks
 NATIVE := $(shell find native -type f)
 # Two workers fill two cores; each takes about 1 GB.
 TEST_WORKERS ?= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,13 +11,15 @@ import click
 from lcp_tvm.cli.compile import compile_file, print_summary
 from lcp_tvm.cli.options import debug_option
 from lcp_tvm.cli.output import ProgressBar, stdout_console
-from lcp_tvm.cli.run import answer_table
+from lcp_tvm.cli.run import answers_table
 from lcp_tvm.errors import InputError
 
 EXAMPLE = "fashion_mnist"
 PICTURE = "ankle-boot.png"
 TOP = 5
 _PIXEL = "▀"  # upper half in the foreground colour, lower half in the background's
+_DARK = 32
+_SHADES = " .:-=+*#%@"
 
 
 @click.command("demo")
@@ -45,9 +48,9 @@ def demo_command(target: str) -> None:
         console.print("\n[bold]2. push[/bold] it to a local worker over RPC [bold]and run[/bold]")
         picture = example / "pictures" / PICTURE
         with ProgressBar() as progress:
-            (answer,) = run_pictures(package, (picture,), None, TOP, progress)
-    console.print(_drawn(picture))
-    console.print(answer_table(answer))
+            answers = run_pictures(package, (picture,), None, TOP, progress)
+    console.print(_drawn(picture, console.color_system is not None), highlight=False)
+    console.print(answers_table([replace(answer, picture=PICTURE) for answer in answers]))
     for program, stats in package.manifest.stats.items():
         console.print(f"{program}: {stats['cycles']:,.0f} cycles, {stats['ms']:.3f} ms simulated")
 
@@ -72,19 +75,21 @@ def bundled_example() -> Path:
     )
 
 
-def _drawn(path: Path) -> str:
-    """Return a grey picture as text of half-height blocks."""
+def _drawn(path: Path, colour: bool) -> str:
+    """Return a grey picture as text, two rows of pixels a line, without its dark border."""
     import numpy as np
     from PIL import Image
 
-    grey = np.asarray(Image.open(path).convert("L"))
+    grey = np.asarray(Image.open(path).convert("L"), np.int64)
+    bright = np.flatnonzero(grey.max(axis=1) > _DARK)
+    grey = grey[bright.min() : bright.max() + 1]
     grey = np.pad(grey, ((0, grey.shape[0] % 2), (0, 0)))
-    rows = []
-    for above, below in zip(grey[::2], grey[1::2], strict=True):
-        rows.append(
-            "".join(
-                f"[rgb({a},{a},{a}) on rgb({b},{b},{b})]{_PIXEL}[/]"
-                for a, b in zip(above, below, strict=True)
-            )
-        )
-    return "\n".join(rows)
+    if colour:
+        lines = zip(grey[::2].tolist(), grey[1::2].tolist(), strict=True)
+        return "\n".join("".join(map(_pixels, *line)) for line in lines)
+    shades = (grey[::2] + grey[1::2]) * len(_SHADES) // 512
+    return "\n".join("".join(_SHADES[shade] for shade in line).rstrip() for line in shades)
+
+
+def _pixels(above: int, below: int) -> str:
+    return f"[rgb({above},{above},{above}) on rgb({below},{below},{below})]{_PIXEL}[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,26 +62,26 @@ def run_command(
         rows = [asdict(answer) for answer in answers]
         print_json({"simulated_ms": simulated_ms or None, "answers": rows})
         return
-    console = stdout_console()
-    for answer in answers:
-        console.print(answer_table(answer))
+    stdout_console().print(answers_table(answers))
     if simulated_ms:
         click.echo(f"VTA: {simulated_ms:.3f} ms a picture, simulated")
 
 
-def answer_table(answer: Answer) -> Table:
-    """Return the classes of one picture with bars."""
+def answers_table(answers: Sequence[Answer]) -> Table:
+    """Return the likeliest classes of each picture, with bars."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        title=escape(answer.picture), title_justify="left", box=None, show_header=False,
-        pad_edge=False,
-    )  # fmt: skip
-    for guess in answer.guesses:
-        bar = "█" * round(guess.probability * BAR_WIDTH)
-        table.add_row(escape(guess.label), f"{guess.probability:6.1%}", f"[green]{bar}[/green]")
-    if not answer.guesses:
-        shapes = ", ".join("x".join(map(str, shape)) for shape in answer.shapes)
-        table.add_row(f"no classifier: outputs {shapes}")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(overflow="fold")
+    for answer in answers:
+        name = escape(answer.picture)
+        for guess in answer.guesses:
+            bar = "█" * round(guess.probability * BAR_WIDTH)
+            share = f"{guess.probability:6.1%}"
+            table.add_row(name, escape(guess.label), share, f"[green]{bar}[/green]")
+            name = ""
+        if not answer.guesses:
+            shapes = ", ".join("x".join(map(str, shape)) for shape in answer.shapes)
+            table.add_row(name, f"no classifier: outputs {shapes}")
     return table

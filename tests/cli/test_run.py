@@ -1,0 +1,159 @@
+"""``lcp-tvm run``: answers from a worker, and what goes wrong on the way to them."""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcp_tvm.package import write_package
+from lcp_tvm.rpc.session import WorkerSession, local_worker
+from tests.cli.refused import outcome, refused
+from tests.example import PICTURES
+from tests.packages import a_cpu_compiled
+
+Capture = pytest.CaptureFixture[str]
+BAG, BOOT = PICTURES / "bag.png", PICTURES / "ankle-boot.png"
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[str]:
+    """Return the address of a worker that stands for a PYNQ-Z1."""
+    with local_worker("pynq_z1") as (host, port):
+        yield f"{host}:{port}"
+
+
+def test_prints_the_likeliest_classes_of_each_picture(
+    fashion_package: Path, capfd: Capture
+) -> None:
+    """Without --workers a worker starts and ends by itself."""
+    status, out, err = outcome(capfd, "run", fashion_package, BAG, BOOT, "--top", 2)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in (lines[0], lines[2])] == [
+        [str(BAG), "bag"],
+        [str(BOOT), "ankle-boot"],
+    ]
+    assert len(lines) == 5
+    assert lines[4].startswith("VTA: ")
+    assert lines[4].endswith(" ms a picture, simulated")
+
+
+def test_every_sample_picture_is_right_on_two_workers(
+    fashion_package: Path, worker: str, capfd: Capture
+) -> None:
+    """Answers come in the order of the pictures, whoever gave them."""
+    pictures = sorted(PICTURES.glob("*.png"))
+    with local_worker("pynq_z1") as (host, port):
+        both = f"{worker},{host}:{port}"
+        status, out, err = outcome(
+            capfd, "run", fashion_package, *pictures, "--workers", both, "--json"
+        )
+    assert (status, err) == (0, "")
+    answers = json.loads(out)["answers"]
+    assert [answer["picture"] for answer in answers] == [str(picture) for picture in pictures]
+    best = [answer["guesses"][0]["label"] for answer in answers]
+    assert best == [picture.stem for picture in pictures]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_picture_that_is_not_one(
+    fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture, content: bytes
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(content)
+    line = refused(capfd, "run", fashion_package, BAG, picture, "--workers", worker)
+    assert line.startswith(f"{picture}: not a picture")
+
+
+def test_a_truncated_picture(
+    fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(BAG.read_bytes()[:200])
+    line = refused(capfd, "run", fashion_package, picture, "--workers", worker)
+    assert line.startswith(f"{picture}: a damaged picture")
+
+
+def test_a_missing_picture(fashion_package: Path, worker: str, capfd: Capture) -> None:
+    line = refused(capfd, "run", fashion_package, "no.png", "--workers", worker)
+    assert line == "no.png: no such picture"
+
+
+def test_a_worker_that_is_not_there(fashion_package: Path, capfd: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    line = refused(capfd, "run", fashion_package, BAG, "--workers", address)
+    assert line.startswith(f"worker {address}: nothing listens there")
+    assert "lcp-tvm worker" in line
+
+
+def test_a_server_that_is_no_worker(fashion_package: Path, capfd: Capture) -> None:
+    """It takes connections and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=_hang_up, args=(server,))
+        thread.start()
+        line = refused(capfd, "run", fashion_package, BAG, "--workers", address)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert line.startswith(f"worker {address}: ")
+
+
+def test_a_worker_that_dies(
+    fashion_package: Path, worker: str, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session's process is killed between load and run; the next run finds it well again."""
+    load = WorkerSession.load
+
+    def load_and_die(session: WorkerSession, *args: Any) -> None:
+        load(session, *args)
+        os.kill(session.facts["pid"], signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerSession, "load", load_and_die)
+        line = refused(capfd, "run", fashion_package, BAG, "--workers", worker)
+    assert line.startswith(f"worker {worker}: the session ended")
+    assert outcome(capfd, "run", fashion_package, BAG, "--workers", worker)[0] == 0
+
+
+def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> None:
+    with local_worker("ultra96") as (host, port):
+        line = refused(capfd, "run", fashion_package, BAG, "--workers", f"{host}:{port}")
+    assert "ultra96" in line
+    assert "pynq" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("localhost", "address 'localhost': must be HOST:PORT"),
+        ("localhost:99999", "the port must be 1 to 65535"),
+        ("localhost:1,", "address '': must be HOST:PORT"),
+        ("localhost:1,localhost:1", "an address is there twice"),
+    ],
+)
+def test_workers_that_are_no_addresses(
+    fashion_package: Path, capfd: Capture, text: str, message: str
+) -> None:
+    assert message in refused(capfd, "run", fashion_package, BAG, "--workers", text)
+
+
+def test_code_that_is_none(tmp_path: Path, worker: str, capfd: Capture) -> None:
+    """A package whose parts have the right hashes, but are no programs."""
+    package = write_package(a_cpu_compiled(), tmp_path / "cpu.lcp")
+    line = refused(capfd, "run", package.path, BAG, "--workers", worker)
+    assert "net.so" in line
+
+
+def _hang_up(server: socket.socket) -> None:
+    while True:
+        try:
+            server.accept()[0].close()
+        except OSError:
+            return
