@@ -92,15 +92,17 @@ class WorkerSession:
             The worker cannot load it.
         """
 
+        session = self._open()
+
         def push() -> Executor:
-            self._session.upload(bytearray(net_so), target="net.so")
-            module = self._session.load_module("net.so")
+            session.upload(bytearray(net_so), target="net.so")
+            module = session.load_module("net.so")
             vta = None
             if net_vta is not None:
-                self._session.upload(bytearray(net_vta), target="net.vta")
-                vta = self._session.load_module("net.vta")
+                session.upload(bytearray(net_vta), target="net.vta")
+                vta = session.load_module("net.vta")
                 module.import_module(vta)
-            device = self._session.cpu(0)
+            device = session.cpu(0)
             return Executor(relax.VirtualMachine(module, device), vta, device)
 
         self._executor = self._call(timeout, push)
@@ -125,8 +127,10 @@ class WorkerSession:
 
     def close(self) -> None:
         """End the session; the worker is free again."""
-        self._executor = None
-        self._session = None
+        session, self._session, self._executor = self._session, None, None
+        if session is not None:
+            # Objects of the session may live on, in a traceback say; they must not hold it open.
+            session.get_function("CloseRPCConnection")()
 
     def __enter__(self) -> WorkerSession:
         return self
@@ -140,15 +144,17 @@ class WorkerSession:
         self.close()
 
     def _loaded(self) -> Executor:
+        self._open()
         if self._executor is None:
-            raise WorkerError(
-                f"worker {_name(self._address)}: no network is loaded in this session"
-            )
+            raise WorkerError(f"worker {_name(self._address)}: no network is loaded")
         return self._executor
 
-    def _call(self, timeout: float, function: Callable[[], _Result]) -> _Result:
+    def _open(self) -> Any:
         if self._session is None:
             raise WorkerError(f"worker {_name(self._address)}: the session is closed")
+        return self._session
+
+    def _call(self, timeout: float, function: Callable[[], _Result]) -> _Result:
         try:
             return _within(timeout, self._address, function)
         except WorkerError:

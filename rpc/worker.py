@@ -49,7 +49,6 @@ class Board:
     channel: socket.socket
     ready: bool = False
     client: socket.socket | None = None
-    left_at: float | None = None
 
     @property
     def serving(self) -> bool:
@@ -59,6 +58,20 @@ class Board:
         """Give an accepted client to the process; our copy only watches for its end."""
         socket.send_fds(self.channel, [b"C"], [connection.fileno()])
         self.client = connection
+
+    def client_has_left(self) -> bool:
+        """Whether a session is served whose client has closed its end."""
+        if self.client is None:
+            return False
+        hang_up = select.poll()
+        hang_up.register(self.client, select.POLLRDHUP)
+        return bool(hang_up.poll(0))
+
+    def end(self) -> None:
+        """Let a session whose client has left tidy up, then kill it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=LEAVE_GRACE_S)
+        self.kill()
 
     def kill(self) -> None:
         """End the process and whatever it started."""
@@ -131,12 +144,6 @@ class Worker:
             with contextlib.suppress(BlockingIOError):
                 connection, _ = self.listener.accept()
                 self._greet(connection)
-        client = self.board.client if self.board is not None else None
-        if self.board is not None and client is not None and client.fileno() in events:
-            if self.board.left_at is None:
-                self.board.left_at = time.monotonic()
-            # The hang-up stays readable; do not spin while the session tidies up.
-            time.sleep(0.02)
 
     def _greet(self, connection: socket.socket) -> None:
         """Hand a client over, or turn it away."""
@@ -144,9 +151,7 @@ class Worker:
             connection.settimeout(HANDSHAKE_TIMEOUT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             key = read_client_key(connection)
-            if self.board is not None and self.board.serving:
-                # The session before may just be ending; then there is a place after all.
-                self._watch_board()
+            self._watch_board()
             if self.board is None or self.board.serving:
                 refuse(connection, Reply.BUSY)
             elif key not in ("", self.offer.match_key if self.offer is not None else ""):
@@ -169,10 +174,9 @@ class Worker:
                 self._count_failure()
             board.kill()
             self.board = board = None
-        if board is not None and board.left_at is not None:
-            if time.monotonic() - board.left_at > LEAVE_GRACE_S:
-                board.kill()
-                self.board = board = None
+        if board is not None and board.client_has_left():
+            board.end()
+            self.board = board = None
         if board is None:
             self.board = _start_board(self.config)
 

@@ -1,0 +1,219 @@
+"""Sessions with a real worker process: normal runs, and every way a worker can fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tvm
+from tvm.rpc.tracker import Tracker as TvmTracker
+
+from lcp_tvm.compiler import compile_network
+from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.errors import ConfigError, PackageError, WorkerError
+from lcp_tvm.executor import load_local
+from lcp_tvm.frontend.onnx import load_onnx
+from lcp_tvm.rpc.session import WorkerSession, local_worker
+from lcp_tvm.rpc.worker import READY_LINE
+
+MODEL = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "fashion_net.onnx"
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A compiled network, a picture, and the answer of a run in this process."""
+
+    so: bytes
+    vta: bytes
+    picture: np.ndarray
+    answer: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Net:
+    folder = tmp_path_factory.mktemp("net")
+    network = load_onnx(MODEL)
+    compiled = compile_network(network, parse_target("vta"))
+    assert compiled.net_vta is not None
+    (folder / "net.so").write_bytes(compiled.net_so)
+    (folder / "net.vta").write_bytes(compiled.net_vta)
+    picture = np.random.default_rng(0).normal(size=network.input_shape).astype(np.float32)
+    (answer,) = load_local(folder / "net.so", folder / "net.vta").run(picture)
+    return Net(compiled.net_so, compiled.net_vta, picture, answer)
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Address]:
+    with local_worker("pynq_z1") as address:
+        yield address
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 20.0) -> bool:
+    """Whether a condition comes true in time."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the peer closes the connection without sending anything."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_session_gives_the_same_bits_as_this_process(worker: Address, net: Net) -> None:
+    with WorkerSession.connect(*worker) as session:
+        assert session.facts["config"] == "pynq_z1"
+        session.load(net.so, net.vta)
+        for _ in range(3):
+            np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+        assert session.stats("vta_0")["gemm_uops"] > 0
+
+
+def test_the_next_session_finds_the_worker_free(worker: Address) -> None:
+    for _ in range(3):
+        with WorkerSession.connect(*worker) as session:
+            assert session.facts["version"]
+
+
+def test_a_second_client_is_told_that_the_worker_is_busy(worker: Address) -> None:
+    with (
+        WorkerSession.connect(*worker),
+        pytest.raises(WorkerError, match="busy with another session"),
+    ):
+        WorkerSession.connect(*worker)
+
+
+def test_a_killed_session_is_an_error_and_the_port_takes_the_next(
+    worker: Address, net: Net
+) -> None:
+    """run -> SIGKILL -> error on the client; connect on the same port -> run."""
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        os.kill(session.facts["pid"], signal.SIGKILL)
+        with pytest.raises(WorkerError, match="the session ended"):
+            session.run(net.picture)
+        with pytest.raises(WorkerError, match="the session is closed"):
+            session.run(net.picture)
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+
+
+def test_a_frozen_session_hits_the_deadline(net: Net) -> None:
+    """run -> SIGSTOP -> error after the deadline; the process goes with its client."""
+    with local_worker("pynq_z1") as address:
+        session = WorkerSession.connect(*address)
+        session.load(net.so, net.vta)
+        frozen = psutil.Process(session.facts["pid"])
+        frozen.suspend()
+        with pytest.raises(WorkerError, match="no answer within 1 s"):
+            session.run(net.picture, timeout=1.0)
+        session.close()
+    assert eventually(lambda: not frozen.is_running())
+
+
+def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    with pytest.raises(WorkerError, match="nothing listens there; start it with"):
+        WorkerSession.connect(*address)
+
+
+def test_a_peer_that_never_answers_hits_the_deadline() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(WorkerError, match="no answer within 1 s"),
+    ):
+        WorkerSession.connect(*listener.getsockname(), timeout=1.0)
+
+
+def test_a_program_of_another_board_is_refused(net: Net) -> None:
+    with (
+        local_worker("ultra96") as address,
+        WorkerSession.connect(*address) as session,
+        pytest.raises(ConfigError, match="another board"),
+    ):
+        session.load(net.so, net.vta)
+
+
+def test_a_corrupt_program_is_refused(worker: Address, net: Net) -> None:
+    with (
+        WorkerSession.connect(*worker) as session,
+        pytest.raises(PackageError),
+    ):
+        session.load(net.so, net.vta[:100])
+
+
+def test_a_client_that_speaks_something_else_does_no_harm(worker: Address) -> None:
+    with socket.create_connection(worker) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert is_closed(connection)
+    with WorkerSession.connect(*worker) as session:
+        assert session.facts["pid"]
+
+
+def test_an_upload_cannot_leave_the_sessions_folder(worker: Address) -> None:
+    remote = tvm.rpc.connect(*worker)
+    with pytest.raises(Exception, match="leaves the session's folder"):
+        remote.upload(bytearray(b"x"), target="../escaped")
+
+
+def test_a_worker_leaves_nothing_behind() -> None:
+    """SIGTERM: the worker and its waiting session process end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lcp_tvm.rpc.worker"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(READY_LINE)
+    assert eventually(lambda: bool(psutil.Process(process.pid).children()))
+    (child,) = psutil.Process(process.pid).children()
+    process.terminate()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+    assert eventually(lambda: not child.is_running())
+
+
+def test_a_killed_worker_takes_its_session_process_along() -> None:
+    with local_worker() as address, WorkerSession.connect(*address) as session:
+        board = psutil.Process(session.facts["pid"])
+        board.parent().kill()
+        assert eventually(lambda: not board.is_running())
+
+
+def test_a_tracker_hands_out_the_worker(net: Net) -> None:
+    """Registered, requested by key, and offered again after the session."""
+    tracker = TvmTracker("127.0.0.1", port=29190, port_end=29390, silent=True)
+    command = [sys.executable, "-m", "lcp_tvm.rpc.worker", "--vta", "pynq_z1"]
+    process = subprocess.Popen(
+        [*command, "--tracker", f"127.0.0.1:{tracker.port}"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(2):
+            remote = tvm.rpc.connect_tracker("127.0.0.1", tracker.port).request(
+                "lcp-pynq_z1", session_timeout=60
+            )
+            assert "pynq_z1" in str(remote.get_function("lcp_tvm.rpc.hello")())
+            del remote
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        assert process.stdout is not None
+        process.stdout.close()
+        tracker.terminate()
