@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
+from lcp_tvm import native
 from lcp_tvm.errors import PackageError
 
 ENTRY = "main"
@@ -76,6 +77,7 @@ def load_local(net_so: Path, net_vta: Path | None) -> Executor:
         cpu = tvm.runtime.load_module(str(net_so))
         vta = None
         if net_vta is not None:
+            native.load()
             vta = tvm.runtime.load_module(str(net_vta))
             cpu.import_module(vta)
         return Executor(relax.VirtualMachine(cpu, device), vta, device)
