@@ -147,13 +147,10 @@ def _run(
     x = _load_input(package, path)
     if x.dtype == np.int8:
         return _run_program(package, header, net_vta, x, path)
-    if package.manifest.target.endswith("@arm"):
-        raise PackageError(
-            f"{package.path}: its CPU parts are for {package.manifest.target}, not for this "
-            "machine; compile it without @arm, or give an int8 .npy for the VTA program alone"
-        )
     from lcp_tvm.executor import load_local
+    from lcp_tvm.runner import check_machine
 
+    check_machine(package)
     with tempfile.TemporaryDirectory() as temporary:
         executor = load_local(*package.extract(Path(temporary)))
         executor.run(x)

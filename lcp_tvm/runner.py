@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,7 +10,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from lcp_tvm.answers import Answer, read_answer
-from lcp_tvm.errors import InputError
+from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.package import Package
 from lcp_tvm.pictures import load_picture
 from lcp_tvm.rpc.address import Address, parse_address
@@ -18,6 +20,7 @@ from lcp_tvm.vta.config import config_names
 
 Progress = Callable[[str, float], None]
 ANY_BOARD = "-"
+_MACHINES = {"cortex-a9": "armv7l", "cortex-a53": "aarch64", "cortex-a72": "aarch64"}
 
 
 def parse_workers(text: str) -> tuple[Address, ...]:
@@ -66,6 +69,7 @@ def run_pictures(
     net_so, net_vta = package.net_so(), package.net_vta()
     with ExitStack() as stack:
         if workers is None:
+            check_machine(package)
             progress("starting a worker", 0.05)
             workers = (stack.enter_context(local_worker(_board_of(package))),)
         free: SimpleQueue[WorkerSession] = SimpleQueue()
@@ -95,6 +99,23 @@ def run_pictures(
                 answers.append(done)
                 progress("running", 0.3 + 0.7 * len(answers) / len(pictures))
     return tuple(answers)
+
+
+def check_machine(package: Package) -> None:
+    """See whether a package's CPU parts are for this machine's processor.
+
+    Raises
+    ------
+    PackageError
+        They are for another one.
+    """
+    target = package.manifest.target
+    cpu = parse_target(target).cpu
+    if cpu != "host" and platform.machine() != _MACHINES[cpu]:
+        raise PackageError(
+            f"{package.path}: was compiled for {target}, this machine is {platform.machine()}; "
+            "run it on such a board with --workers HOST:PORT, or compile it for this machine"
+        )
 
 
 def _board_of(package: Package) -> str:

@@ -6,16 +6,18 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.package import write_package
 from lcp_tvm.rpc.session import WorkerSession, local_worker
 from tests.cli.refused import outcome, refused
 from tests.example import PICTURES
-from tests.packages import a_cpu_compiled
+from tests.packages import a_compiled, a_cpu_compiled
 
 Capture = pytest.CaptureFixture[str]
 BAG, BOOT = PICTURES / "bag.png", PICTURES / "ankle-boot.png"
@@ -127,6 +129,14 @@ def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> N
         line = refused(capfd, "run", fashion_package, BAG, "--workers", f"{host}:{port}")
     assert "ultra96" in line
     assert "pynq" in line
+
+
+@pytest.mark.parametrize("target", ["arm:pynq", "vta:pynq_z1@arm"])
+def test_a_package_for_another_processor(tmp_path: Path, capfd: Capture, target: str) -> None:
+    compiled = replace(a_compiled(), target=parse_target(target))
+    package = write_package(compiled, tmp_path / "arm.lcp")
+    line = refused(capfd, "run", package.path, BAG)
+    assert line.startswith(f"{package.path}: was compiled for {target}, this machine is ")
 
 
 @pytest.mark.parametrize(
