@@ -1,0 +1,54 @@
+"""What --target may say, and which processor the CPU parts are compiled for."""
+
+from __future__ import annotations
+
+import pytest
+
+from lcp_tvm.cpu.target import parse_target, target_names
+from lcp_tvm.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "vta", "cpu"),
+    [
+        ("vta", "vta", "pynq_z1", "host"),
+        ("vta:ultra96", "vta", "ultra96", "host"),
+        ("vta:pynq_z2@arm", "vta", "pynq_z2", "cortex-a9"),
+        ("vta:zcu104@arm", "vta", "zcu104", "cortex-a53"),
+        ("vta:my/board.json", "vta", "my/board.json", "host"),
+        ("arm:pynq", "arm", None, "cortex-a9"),
+        ("arm:rpi3", "arm", None, "cortex-a53"),
+        ("arm:rpi4", "arm", None, "cortex-a72"),
+        ("cpu", "cpu", None, "host"),
+    ],
+)
+def test_targets(text: str, kind: str, vta: str | None, cpu: str) -> None:
+    target = parse_target(text)
+    assert (target.kind, target.vta, target.cpu) == (kind, vta, cpu)
+    assert target.tvm_target().kind.name == "llvm"
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_name_parses_to_itself(name: str) -> None:
+    assert parse_target(name).text == name
+
+
+def test_old_c_libraries_are_enough() -> None:
+    assert parse_target("arm:pynq").zig_triple == "arm-linux-gnueabihf.2.27"
+    assert parse_target("arm:rpi3").zig_triple == "aarch64-linux-gnu.2.27"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("vtb", "no such target"),
+        ("arm:rpi33", "did you mean arm:rpi3"),
+        ("vta:pynq_z3", "did you mean vta:pynq_z"),
+        ("vta:sim@arm", "no board with ARM cores"),
+        ("arm", "no such target"),
+        ("", "no such target"),
+    ],
+)
+def test_an_unknown_target_is_refused_with_the_nearest(text: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_target(text)
