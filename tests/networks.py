@@ -90,9 +90,7 @@ class _Builder:
         ]
         return self.node("BatchNormalization", f"{name}_bn", conv, *parts)
 
-    def model(
-        self, name: str, size: tuple[int, ...], output: str, classes: int
-    ) -> onnx.ModelProto:
+    def model(self, name: str, size: tuple[int, ...], output: str, classes: int) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             name,
