@@ -13,6 +13,7 @@ from rich.text import Text
 from lcp_tvm.manifest import Noise, Piece
 from lcp_tvm.report import Buffer, LayerCost, Report, Total
 
+SHOWN_OPERATORS = 3
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
@@ -33,8 +34,8 @@ def pieces_table(pieces: Sequence[Piece]) -> Table:
     """What runs where, and why; long lists of operators are cut."""
     table = _table("What runs where", "piece", "device", "operators", "why")
     for piece in pieces:
-        names = ", ".join(piece.operators[:4])
-        rest = len(piece.operators) - 4
+        names = ", ".join(piece.operators[:SHOWN_OPERATORS])
+        rest = len(piece.operators) - SHOWN_OPERATORS
         listed = f"{len(piece.operators)}: {names}" + (f" and {rest} more" if rest > 0 else "")
         table.add_row(*map(escape, (piece.name, piece.device, listed, piece.reason)))
     return table

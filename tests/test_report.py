@@ -127,7 +127,7 @@ def test_worst_layers_come_first() -> None:
 
 def test_long_lists_of_operators_are_cut(tmp_path: Path) -> None:
     piece = replace(build_report(a_package(tmp_path)).pieces[0], operators=tuple("abcdef"))
-    assert "6: a, b, c, d and 2 more" in _text(pieces_table([piece]))
+    assert "6: a, b, c and 3 more" in _text(pieces_table([piece]))
 
 
 def test_names_with_brackets_are_no_markup(tmp_path: Path) -> None:
