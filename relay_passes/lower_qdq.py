@@ -307,13 +307,14 @@ def _move_constant(value: Fixed, call: relax.Call) -> Value | None:
 def _concat(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
     if not isinstance(call.args[0], relax.Tuple):
         return None
-    values = [low.value(field) for field in call.args[0].fields]
+    fields = [low.value(field) for field in call.args[0].fields]
+    values = [value for value in fields if isinstance(value, Int8 | Accumulator)]
+    if len(values) != len(fields):
+        return None
     name, axis = var.name, call.attrs.axis
     if all(isinstance(value, Int8) for value in values) and len({v.bits for v in values}) == 1:
         expr = low.emit(R.concat([value.expr for value in values], axis=axis), name)
         return Int8(expr, values[0].bits)
-    if not all(isinstance(value, Int8 | Accumulator) for value in values):
-        return None
     accs = [settle(low.widened(value), low.emit) for value in values]
     bits = max(acc.bits for acc in accs)
     accs = [refine(acc, bits, low.emit) for acc in accs]

@@ -6,6 +6,7 @@ site-packages under these names would break other people's imports.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -22,18 +23,20 @@ PARTS = ("lcp_tvm", "relay_passes", "rpc", "vta_configs", "examples", "native")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 CHECK = """
-import importlib.util
-import sys
 import lcp_tvm.relay_passes.lower_qdq
 import lcp_tvm.rpc
 from lcp_tvm import native
 from lcp_tvm.cli.demo import bundled_example
 from lcp_tvm.vta.config import config_names
-for name in ("rpc", "relay_passes", "native", "examples", "vta_configs", "tests"):
-    assert importlib.util.find_spec(name) is None, name
 assert "pynq_z1" in config_names()
 assert (bundled_example() / "fashion_net.onnx").is_file()
 print(native.load())
+"""
+
+NOTHING_ELSE = """
+import importlib.util
+for name in ("rpc", "relay_passes", "native", "examples", "vta_configs", "tests"):
+    assert importlib.util.find_spec(name) is None, name
 """
 
 
@@ -53,9 +56,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_editable_install_has_all_parts(tmp_path: Path) -> None:
-    # pytest-xdist puts the checkout on PYTHONPATH, where rpc is found without any install.
-    library = Path(_run(sys.executable, "-c", CHECK, cwd=tmp_path, PYTHONPATH="").strip())
+    """The checkout itself is on an editable install's path, so only files can be judged here."""
+    library = Path(_run(sys.executable, "-c", CHECK, cwd=tmp_path).strip())
     assert library.name == "liblcp_tvm.so"
+    installed = importlib.metadata.files("lcp-tvm")
+    assert installed is not None
+    top = {file.parts[0] for file in installed}
+    assert "lcp_tvm" in top
+    assert top.isdisjoint(("rpc", "relay_passes", "native", "examples", "vta_configs", "tests"))
 
 
 @ONE_WHEEL
@@ -86,7 +94,7 @@ def test_installed_wheel_has_all_parts(wheel: Path, tmp_path: Path) -> None:
     # files of a folder on PYTHONPATH do not count.
     path = os.pathsep.join((str(site), sysconfig.get_path("purelib")))
     python = str(tmp_path / "env" / "bin" / "python")
-    library = Path(_run(python, "-c", CHECK, cwd=tmp_path, PYTHONPATH=path).strip())
+    library = Path(_run(python, "-c", CHECK + NOTHING_ELSE, cwd=tmp_path, PYTHONPATH=path).strip())
     assert library.is_relative_to(site)
 
 
