@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -53,25 +56,45 @@ def main(args: Sequence[str] | None = None) -> int:
     Ctrl-C. Anything else that goes wrong is our defect and raises.
     """
     debug = Debug()
+    with _noticed_interrupts() as interrupts:
+        try:
+            result = cli.main(args, prog_name=PROGRAM, standalone_mode=False, obj=debug)
+            sys.stdout.flush()
+            return result if isinstance(result, int) else 0
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; nothing more may be flushed to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (Exception, KeyboardInterrupt) as error:
+            # TVM turns a KeyboardInterrupt inside its callbacks into errors of its own.
+            if interrupts or isinstance(error, click.Abort | KeyboardInterrupt):
+                click.echo(f"{PROGRAM}: interrupted", err=True)
+                return INTERRUPTED
+            if isinstance(error, click.ClickException):
+                error.show()
+                return USER_ERROR
+            if not isinstance(error, LcpError):
+                raise
+            if debug.wanted:
+                traceback.print_exc()
+            else:
+                click.echo(f"{PROGRAM}: {' '.join(str(error).split())}", err=True)
+            return USER_ERROR
+
+
+@contextmanager
+def _noticed_interrupts() -> Iterator[list[int]]:
+    """Collect the SIGINTs of a block; each still raises KeyboardInterrupt."""
+    seen: list[int] = []
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, notice)
     try:
-        result = cli.main(args, prog_name=PROGRAM, standalone_mode=False, obj=debug)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(f"{PROGRAM}: interrupted", err=True)
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return USER_ERROR
-    except LcpError as error:
-        if debug.wanted:
-            traceback.print_exc()
-        else:
-            click.echo(f"{PROGRAM}: {' '.join(str(error).split())}", err=True)
-        return USER_ERROR
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from flushing it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)

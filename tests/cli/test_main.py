@@ -1,6 +1,7 @@
 """The command line as a whole: help, version, interruption, defects."""
 
 import importlib.metadata
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,22 @@ def test_ctrl_c_has_the_shells_status(capfd: Capture, monkeypatch: pytest.Monkey
     status, out, err = outcome(capfd, "report", "x.lcp")
     assert (status, out) == (130, "")
     assert err.strip() == "lcp-tvm: interrupted"
+
+
+def test_ctrl_c_in_a_callback_of_tvm(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TVM hands the interruption on as a RuntimeError."""
+
+    def interrupted(_: Path) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError from None
+
+    monkeypatch.setattr("lcp_tvm.package.read_package", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    status, _, err = outcome(capfd, "report", "x.lcp")
+    assert (status, err) == (130, "lcp-tvm: interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
