@@ -5,6 +5,7 @@ The result, `native/include/lcp_tvm/isa.h`, is checked in; a test fails when it 
 
 import string
 from enum import IntEnum
+from itertools import groupby
 from pathlib import Path
 
 from lcp_tvm.vta.isa_table import (
@@ -180,12 +181,16 @@ def _decode() -> str:
         ),
         "  switch (insn.opcode) {",
     ]
-    for layout in LAYOUTS:
-        lines.append(f"    case Opcode::{_enumerator(layout.opcode)}:")
-        for field in layout.fields:
-            lines.append(f"      insn.{field.name} = {_take(field, f'word{field.word}')};")
-        lines.append("      break;")
+    for statements, layouts in groupby(LAYOUTS, key=_decode_fields):
+        lines.extend(f"    case Opcode::{_enumerator(layout.opcode)}:" for layout in layouts)
+        lines += [*statements, "      break;"]
     return "\n".join([*lines, "  }", "  return insn;", "}", ""])
+
+
+def _decode_fields(layout: Layout) -> list[str]:
+    return [
+        f"      insn.{field.name} = {_take(field, f'word{field.word}')};" for field in layout.fields
+    ]
 
 
 def _decode_micro_op() -> str:
@@ -247,7 +252,8 @@ def _append(part: Part, layout: Layout) -> list[str]:
     lines = []
     for literal, name, spec, _ in string.Formatter().parse(part.text):
         if literal:
-            lines.append(f'      text += "{literal}";')
+            quote = "'" if len(literal) == 1 else '"'
+            lines.append(f"      text += {quote}{literal}{quote};")
         if name is None:
             continue
         if spec == "#x":

@@ -105,7 +105,9 @@ std::string FirstDifference(const std::string& wanted, const std::string& board)
     const std::string right =
         text ? here.Text(key) : std::to_string(here.Int(key, INT64_MIN, INT64_MAX));
     if (left != right) {
-      return std::string(key) + " is " + left + ", this board has " + right;
+      std::string difference(key);
+      difference.append(" is ").append(left).append(", this board has ").append(right);
+      return difference;
     }
   }
   return "";

@@ -2,6 +2,7 @@
 #ifndef LCP_TVM_DOT_H_
 #define LCP_TVM_DOT_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #if defined(__SSE2__)
@@ -12,10 +13,10 @@ namespace lcp_tvm::vta {
 
 template <int kBlock>
 inline void DotPortable(int32_t* acc, const int16_t* inp, const int16_t* wgt) {
-  for (int p = 0; p < kBlock / 2; ++p) {
+  for (ptrdiff_t p = 0; p < kBlock / 2; ++p) {
     const int32_t even = inp[2 * p], odd = inp[2 * p + 1];
     const int16_t* pair = wgt + p * 2 * kBlock;
-    for (int o = 0; o < kBlock; ++o) {
+    for (ptrdiff_t o = 0; o < kBlock; ++o) {
       const int32_t sum = even * pair[2 * o] + odd * pair[2 * o + 1];
       acc[o] = static_cast<int32_t>(static_cast<uint32_t>(acc[o]) + static_cast<uint32_t>(sum));
     }
@@ -40,7 +41,7 @@ inline void Dot16(int32_t* acc, const int16_t* inp, const int16_t* wgt) {
   for (int v = 0; v < 4; ++v) {
     sum[v] = _mm_loadu_si128(to + v);
   }
-  for (int half = 0; half < 2; ++half) {
+  for (ptrdiff_t half = 0; half < 2; ++half) {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(inp) + half);
     DotPair16<0>(sum, x, w + half * 16);
     DotPair16<1>(sum, x, w + half * 16 + 4);

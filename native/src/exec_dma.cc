@@ -186,7 +186,7 @@ void Machine::ExecuteStore() {
   CheckDramBounds(memory, rows);
   const uint64_t bytes = config_.ElementBytes(memory);
   for (uint64_t y = 0; y < rows; ++y) {
-    const int64_t index = insn.sram_base + y * insn.x_size;
+    const int64_t index = insn.sram_base + static_cast<int64_t>(y) * insn.x_size;
     const uint64_t begin = (insn.dram_base + y * insn.x_stride) * bytes;
     const uint64_t end = begin + insn.x_size * bytes;
     ReadOutput(index, index + insn.x_size);

@@ -82,21 +82,21 @@ void ProgramRunner::Run(const std::vector<tvm::ffi::TensorView>& tensors) {
   }
 }
 
-void ProgramRunner::RequireRun() const {
+const Stats& ProgramRunner::LastRun() const {
   if (!stats_) {
     FailProgram("program '" + program_.symbol + "' has not run yet, or its last run failed");
   }
+  return *stats_;
 }
 
 std::string ProgramRunner::StatsText() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  RequireRun();
-  return StatsJson(*stats_);
+  return StatsJson(LastRun());
 }
 
 std::string ProgramRunner::Dram() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  RequireRun();
+  LastRun();
   std::string bytes(program_.dram_size, '\0');
   device_->Read(0, bytes.data(), bytes.size());
   return bytes;

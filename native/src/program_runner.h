@@ -41,7 +41,8 @@ class ProgramRunner {
  private:
   void CheckTensor(const tvm::ffi::TensorView& tensor, const TensorSlot& slot,
                    const char* role) const;
-  void RequireRun() const;
+  // Statistics of the last run; throws when there are none.
+  const Stats& LastRun() const;
 
   const Config& config_;
   const Program& program_;

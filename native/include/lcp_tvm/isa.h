@@ -150,17 +150,6 @@ inline Instruction Decode(const uint8_t* bytes, const Widths& widths) {
   insn.push_next = word0.Take(1) != 0;
   switch (insn.opcode) {
     case Opcode::kLoad:
-      insn.memory_type = static_cast<Memory>(word0.Take(3));
-      insn.sram_base = word0.Take(16);
-      insn.dram_base = word0.Take(32);
-      insn.y_size = word1.Take(16);
-      insn.x_size = word1.Take(16);
-      insn.x_stride = word1.Take(16);
-      insn.y_pad_0 = word1.Take(4);
-      insn.y_pad_1 = word1.Take(4);
-      insn.x_pad_0 = word1.Take(4);
-      insn.x_pad_1 = word1.Take(4);
-      break;
     case Opcode::kStore:
       insn.memory_type = static_cast<Memory>(word0.Take(3));
       insn.sram_base = word0.Take(16);
@@ -236,11 +225,11 @@ inline std::string Disassemble(const Instruction& insn) {
       if (insn.y_pad_0 != 0 || insn.y_pad_1 != 0 || insn.x_pad_0 != 0 || insn.x_pad_1 != 0) {
         text += ", pad ";
         text += std::to_string(insn.y_pad_0);
-        text += ",";
+        text += ',';
         text += std::to_string(insn.y_pad_1);
-        text += ",";
+        text += ',';
         text += std::to_string(insn.x_pad_0);
-        text += ",";
+        text += ',';
         text += std::to_string(insn.x_pad_1);
       }
       break;
@@ -290,7 +279,7 @@ inline std::string Disassemble(const Instruction& insn) {
     case Opcode::kAlu:
       text += "ALU ";
       text += Name(insn.alu_opcode);
-      text += " ";
+      text += ' ';
       if (insn.use_imm) {
         text += "imm ";
         text += std::to_string(insn.imm);
