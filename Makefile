@@ -18,12 +18,13 @@ else
 COMPILER := $(CXX)
 endif
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint native-check format clean
 
 help:
 	@echo "make demo    compile the bundled network and run it on a simulated board"
 	@echo "make test    run all tests"
 	@echo "make lint    check style and types"
+	@echo "make native-check  check the C++ sources: style, clang-tidy, sanitizers"
 	@echo "make format  put the sources into the common style"
 	@echo "make clean   remove what these made"
 
@@ -40,6 +41,13 @@ lint: $(SETUP)
 	ln -s $(addprefix $(CURDIR)/,$(wildcard lcp_tvm/*) rpc relay_passes) $(TYPECHECK)/lcp_tvm
 	cd $(TYPECHECK) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml \
 	  --cache-dir $(CURDIR)/.mypy_cache --python-executable $(abspath $(BIN))/python lcp_tvm
+
+native-check: $(SETUP)
+	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	$(BIN)/python -m cmake -S native -B build/tidy -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+	  -DPython_EXECUTABLE=$(abspath $(BIN))/python >/dev/null
+	ls native/src/*.cc | xargs -P $(TEST_WORKERS) -n 3 $(BIN)/clang-tidy -quiet -p build/tidy
+	PATH="$(abspath $(BIN)):$$PATH" native/sanitize.sh
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix $(SOURCES)
