@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tvm
@@ -14,6 +15,7 @@ from tvm import relax
 
 from lcp_tvm.cpu.build import build_module
 from lcp_tvm.cpu.target import Target
+from lcp_tvm.manifest import Piece
 from lcp_tvm.network import Network
 from lcp_tvm.quantise import LayerNoise, check_qdq, is_qdq, quantise
 from lcp_tvm.relay_passes.fold_input import fold_input
@@ -27,15 +29,10 @@ from lcp_tvm.vta.simulator import LayerStats, simulate
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is finished."""
 
+_QUANTISED = 0.45
+"""Fraction of a compile that quantisation usually takes, and the steps it reports."""
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of the network that one device runs: its operators by name, and why there."""
-
-    name: str
-    device: Literal["vta", "cpu"]
-    operators: tuple[str, ...]
-    reason: str
+_QUANTISE_STEPS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,16 +84,16 @@ def compile_network(
     module = integer if integer is not None else network.module
     if target.vta is not None:
         config = load_config(target.vta)
-        report("partitioning", 0.45)
+        report("partitioning", _QUANTISED)
         partition = partition_vta(fold_input(module, config.block), config)
         report("scheduling for VTA", 0.5)
         net_vta, host = _compile_vta(partition, config)
         report("simulating", 0.75)
         header, stats = _measure(net_vta, config) if net_vta else ({}, {})
-        pieces, reasons = _pieces(host, header), partition.reasons
+        pieces, reasons = _pieces(host, header, partition.reasons), partition.reasons
     else:
         net_vta, host, header, stats = None, module, {}, {}
-        pieces, reasons = _pieces(host, header), ()
+        pieces, reasons = _pieces(host, header, ()), ()
     report("compiling CPU code", 0.85)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.so")
@@ -126,9 +123,13 @@ def _to_integer(
         return lower_qdq(network.module), (), ()
     if target.kind != "vta" and calibration is None:
         return None, (), ()
-    quantised = quantise(
-        network, calibration, progress=lambda what, part: report(what, 0.45 * part)
-    )
+    steps: dict[str, int] = {}
+
+    def tick(step: str, part: float) -> None:
+        done = steps.setdefault(step, len(steps)) + part
+        report(step, _QUANTISED * min(done / _QUANTISE_STEPS, 1.0))
+
+    quantised = quantise(network, calibration, progress=tick)
     return lower_qdq(quantised.module), quantised.table, quantised.messages
 
 
@@ -182,28 +183,49 @@ def _stats_json(stats: LayerStats) -> dict[str, Any]:
     }
 
 
-def _pieces(host: tvm.IRModule, header: Mapping[str, Any]) -> tuple[Piece, ...]:
-    """Runs of operators on one device, in execution order."""
-    programs = {program["symbol"]: program for program in header.get("programs", [])}
-    pieces: list[Piece] = []
-    waiting: list[str] = []
+def _pieces(
+    host: tvm.IRModule, header: Mapping[str, Any], reasons: tuple[str, ...]
+) -> tuple[Piece, ...]:
+    """Runs of operators on one device, in execution order.
 
-    def close_cpu() -> None:
-        if waiting:
-            name = f"cpu_{sum(piece.device == 'cpu' for piece in pieces)}"
-            pieces.append(Piece(name, "cpu", tuple(waiting), "not for VTA"))
-            waiting.clear()
+    A CPU piece lists the operators that have a reason of their own; where there is none, it only
+    moves the network's input or result to or from integers, and lists what that takes.
+    """
+    programs = {program["symbol"]: program for program in header.get("programs", [])}
+    explained = {line.partition(":")[0] for line in reasons}
+    pieces: list[Piece] = []
+    waiting: list[tuple[str, str]] = []
+
+    def close_cpu(last: bool) -> None:
+        if not waiting:
+            return
+        name = f"cpu_{sum(piece.device == 'cpu' for piece in pieces)}"
+        own = tuple(f"{op} {var}" for op, var in waiting if f"{op} {var}" in explained)
+        if own or not programs:
+            why = "not for VTA" if programs else "the target is a CPU"
+            pieces.append(Piece(name, "cpu", own or _counted(waiting), why))
+        else:
+            why = "returns the result" if last else "quantises and packs the input"
+            pieces.append(Piece(name, "cpu", _counted(waiting), why))
+        waiting.clear()
 
     for binding in _bindings(host):
         value = binding.value
         if not isinstance(value, tvm.ir.Call) or not isinstance(value.op, tvm.ir.Op):
             continue
         if value.op.name == "relax.call_dps_packed":
-            close_cpu()
+            close_cpu(last=False)
             program = programs[str(value.args[0].global_symbol)]
             operators = tuple(layer["name"] for layer in program["layers"])
             pieces.append(Piece(program["symbol"], "vta", operators, "fits the accelerator"))
         else:
-            waiting.append(f"{value.op.name.removeprefix('relax.')} {binding.var.name}")
-    close_cpu()
+            operator = value.op.name.removeprefix("relax.").removeprefix("nn.")
+            waiting.append((operator, binding.var.name))
+    close_cpu(last=True)
     return tuple(pieces)
+
+
+def _counted(operators: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Kinds of operators, each once, with how many there are of it."""
+    kinds = Counter(kind for kind, _ in operators)
+    return tuple(f"{count} {kind}" if count > 1 else kind for kind, count in kinds.items())

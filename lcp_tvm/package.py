@@ -27,7 +27,6 @@ from lcp_tvm.manifest import (
     Manifest,
     Noise,
     PictureFormat,
-    Piece,
     corrupt,
     manifest_json,
     parse_manifest,
@@ -241,10 +240,7 @@ def _manifest(compiled: Compiled, code: Mapping[str, bytes]) -> Manifest:
         files={
             name: File(len(data), hashlib.sha256(data).hexdigest()) for name, data in code.items()
         },
-        pieces=tuple(
-            Piece(piece.name, piece.device, piece.operators, piece.reason)
-            for piece in compiled.pieces
-        ),
+        pieces=compiled.pieces,
         reasons=compiled.reasons,
         messages=network.messages + compiled.messages,
         noise=tuple(

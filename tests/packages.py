@@ -9,8 +9,9 @@ from typing import Any
 
 import tvm
 
-from lcp_tvm.compiler import Compiled, Piece
+from lcp_tvm.compiler import Compiled
 from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.manifest import Piece
 from lcp_tvm.network import Network, Preprocess
 from lcp_tvm.package import Package, write_package
 from lcp_tvm.quantise import LayerNoise
