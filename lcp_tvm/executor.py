@@ -14,6 +14,7 @@ from tvm import relax
 
 from lcp_tvm import native
 from lcp_tvm.errors import PackageError
+from lcp_tvm.vta.simulator import native_error
 
 ENTRY = "main"
 
@@ -82,7 +83,8 @@ def load_local(net_so: Path, net_vta: Path | None) -> Executor:
             cpu.import_module(vta)
         return Executor(relax.VirtualMachine(cpu, device), vta, device)
     except (RuntimeError, ValueError, OSError) as err:
-        raise PackageError(f"{net_so.name}: cannot be loaded: {first_line(err)}") from err
+        ours = native_error(str(err))
+        raise ours or PackageError(f"{net_so.name}: cannot be loaded: {first_line(err)}") from err
 
 
 def first_line(err: BaseException) -> str:

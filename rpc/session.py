@@ -1,7 +1,8 @@
 """A session with a worker: upload a network, run it, with a deadline on every call.
 
 TVM's RPC calls block without limit when the other end freezes, so each runs in a thread of its
-own; past its deadline the session is given up and must not be used again.
+own. Past its deadline, or when Ctrl-C comes, the connection is cut, which ends that thread and
+tells the worker; the session is then closed: its next answer could be the last call's.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 from tvm import relax, rpc
 
-from lcp_tvm.errors import ConfigError, LcpError, PackageError, SimulationError, WorkerError
+from lcp_tvm.errors import WorkerError
 from lcp_tvm.executor import Executor
 from lcp_tvm.rpc.address import Address, parse_address
 from lcp_tvm.rpc.board import native_version
+from lcp_tvm.rpc.line import Line, resolve
 from lcp_tvm.rpc.worker import READY_LINE
+from lcp_tvm.vta.simulator import native_error
 
 __all__ = ["WorkerSession", "local_worker", "parse_address"]
 
@@ -34,12 +37,8 @@ CONNECT_TIMEOUT_S = 30.0
 
 CALL_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 60.0
-
-_TAGS: dict[str, type[LcpError]] = {
-    "[vta-config] ": ConfigError,
-    "[vta-program] ": PackageError,
-    "[vta-sim] ": SimulationError,
-}
+CUT_TIMEOUT_S = 10.0
+"""Within this a call whose connection was cut has failed."""
 
 _Result = TypeVar("_Result")
 
@@ -47,9 +46,10 @@ _Result = TypeVar("_Result")
 class WorkerSession:
     """A network on a worker. Use it in a ``with`` statement."""
 
-    def __init__(self, address: Address, session: Any, facts: dict[str, Any]) -> None:
+    def __init__(self, address: Address, session: Any, line: Line, facts: dict[str, Any]) -> None:
         self._address = address
         self._session = session
+        self._line = line
         self._executor: Executor | None = None
         self.facts = facts
 
@@ -63,19 +63,24 @@ class WorkerSession:
             Nothing listens there, the worker is busy, does not answer, or is of another version.
         """
         address = (host, port)
+        peer = _within(timeout, address, lambda: resolve(host, port))
+        line = Line(peer)
 
         def greet() -> tuple[Any, dict[str, Any]]:
-            session = rpc.connect(host, port)
+            session = rpc.connect(*peer)
+            line.settle()
             return session, json.loads(str(session.get_function("lcp_tvm.rpc.hello")()))
 
-        session, facts = _within(timeout, address, greet)
+        session, facts = _within(timeout, address, greet, line)
+        made = cls(address, session, line, facts)
         ours = native_version()
         if facts.get("version") != ours:
+            made.close()
             raise WorkerError(
                 f"worker {_name(address)}: it runs version {facts.get('version')}, this is {ours}; "
                 "install the same version on both"
             )
-        return cls(address, session, facts)
+        return made
 
     def load(
         self, net_so: bytes, net_vta: bytes | None, *, timeout: float = CALL_TIMEOUT_S
@@ -156,15 +161,16 @@ class WorkerSession:
 
     def _call(self, timeout: float, function: Callable[[], _Result]) -> _Result:
         try:
-            return _within(timeout, self._address, function)
-        except WorkerError:
-            # A call may still be under way: its answer would be taken for the next one's.
+            return _within(timeout, self._address, function, self._line)
+        except (WorkerError, KeyboardInterrupt):
             self.close()
             raise
 
 
-def _within(timeout: float, address: Address, function: Callable[[], _Result]) -> _Result:
-    """Run a blocking RPC call under a deadline, its errors as ours."""
+def _within(
+    timeout: float, address: Address, function: Callable[[], _Result], line: Line | None = None
+) -> _Result:
+    """Run a blocking RPC call under a deadline, its errors as ours; cut the line if it stays."""
     answers: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
     def work() -> None:
@@ -173,10 +179,16 @@ def _within(timeout: float, address: Address, function: Callable[[], _Result]) -
         except Exception as error:
             answers.put((False, error))
 
-    threading.Thread(target=work, daemon=True, name=f"rpc {_name(address)}").start()
+    thread = threading.Thread(target=work, daemon=True, name=f"rpc {_name(address)}")
+    thread.start()
     try:
         succeeded, answer = answers.get(timeout=timeout)
-    except queue.Empty:
+    except (queue.Empty, KeyboardInterrupt) as error:
+        if line is not None:
+            line.cut()
+            thread.join(CUT_TIMEOUT_S)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise WorkerError(
             f"worker {_name(address)}: no answer within {timeout:.0f} s; "
             "see whether it is frozen or overloaded, and start it again"
@@ -190,10 +202,9 @@ def _within(timeout: float, address: Address, function: Callable[[], _Result]) -
 def _translated(error: Exception, address: Address) -> Exception:
     """What an error of TVM's RPC means."""
     text = str(error)
-    for tag, kind in _TAGS.items():
-        place = text.find(tag)
-        if place >= 0:
-            return kind(text[place + len(tag) :].strip().splitlines()[0])
+    ours = native_error(text)
+    if ours is not None:
+        return type(ours)(str(ours).splitlines()[0])
     name = _name(address)
     if "already have key" in text:
         return WorkerError(f"worker {name}: it is busy with another session; try again later")

@@ -151,12 +151,19 @@ def set_board(config: VtaConfig) -> None:
 
 def raise_native(error: RuntimeError) -> NoReturn:
     """Raise a native library's error as the class its tag stands for; others as they are."""
-    message = str(error)
+    ours = native_error(str(error))
+    if ours is None:
+        raise error
+    raise ours from error
+
+
+def native_error(text: str) -> LcpError | None:
+    """What a native library's error text stands for, wherever it travelled; None for others'."""
     for tag, kind in _TAGS.items():
-        place = message.find(tag)
+        place = text.find(tag)
         if place >= 0:
-            raise kind(message[place + len(tag) :].strip()) from error
-    raise error
+            return kind(text[place + len(tag) :].strip())
+    return None
 
 
 def _sums(values: Mapping[str, Any]) -> dict[str, Any]:
