@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_resnet18_is_one_program_from_image_to_logits(tmp_path: Path) -> None:
     compiled = compile_and_compare(save(resnet18(), tmp_path), tmp_path)
     assert compiled.reasons == ()
     assert len(compiled.header["programs"]) == 1
+
+    executor = load_local(tmp_path / "net.so", tmp_path / "net.vta")
+    picture = np.zeros((1, 3, 224, 224), dtype=np.float32)
+    start = time.process_time()
+    executor.run(picture)
+    assert time.process_time() - start < 2  # of one core, all checks on
 
 
 @pytest.mark.slow
