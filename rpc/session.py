@@ -163,7 +163,8 @@ class WorkerSession:
         try:
             return _within(timeout, self._address, function, self._line)
         except (WorkerError, KeyboardInterrupt):
-            self.close()
+            self._line.cut()
+            self._session = self._executor = None
             raise
 
 
