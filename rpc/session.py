@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -20,12 +21,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy.typing as npt
+import tvm_ffi
 from tvm import relax, rpc
 
+from lcp_tvm import native
 from lcp_tvm.errors import WorkerError
 from lcp_tvm.executor import Executor
 from lcp_tvm.rpc.address import Address, parse_address
-from lcp_tvm.rpc.board import native_version
 from lcp_tvm.rpc.line import Line, resolve
 from lcp_tvm.rpc.worker import READY_LINE
 from lcp_tvm.vta.simulator import native_error
@@ -73,7 +75,7 @@ class WorkerSession:
 
         session, facts = _within(timeout, address, greet, line)
         made = cls(address, session, line, facts)
-        ours = native_version()
+        ours = _native_version()
         if facts.get("version") != ours:
             made.close()
             raise WorkerError(
@@ -213,13 +215,25 @@ def _translated(error: Exception, address: Address) -> Exception:
         return WorkerError(
             f"worker {name}: nothing listens there; start it with 'lcp-tvm worker' on the board"
         )
+    if isinstance(error, socket.gaierror):
+        return WorkerError(f"worker {name}: no such host; give the name or IP address of a board")
     if not isinstance(error, RuntimeError | OSError | ValueError):
         return error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    reason = lines[-1] if lines else type(error).__name__
+    if "Error caught from RPC call" in text:
+        return WorkerError(f"worker {name}: it cannot do this: {reason}")
+    if "RecvAll" in text:
+        reason = "the worker hung up on us"
     return WorkerError(
-        f"worker {name}: the session ended ({lines[-1] if lines else type(error).__name__}); "
+        f"worker {name}: the session ended ({reason}); "
         "the worker takes a new one, look at its output for the reason"
     )
+
+
+def _native_version() -> str:
+    native.load()
+    return str(tvm_ffi.get_global_func("lcp_tvm.Version")())
 
 
 def _name(address: Address) -> str:
@@ -259,7 +273,13 @@ def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iter
     for reader in readers:
         reader.start()
     try:
-        yield _await_address(process, lines, messages, timeout)
+        address = _await_address(process, lines, timeout)
+        if address is None:
+            process.kill()
+            readers[1].join()
+            last = messages[-1] if messages else f"it said nothing for {timeout:.0f} s"
+            raise WorkerError(f"local worker: it did not start: {last}")
+        yield address
     finally:
         process.terminate()
         try:
@@ -279,20 +299,17 @@ def _drain(stream: Any, take: Callable[[str], None]) -> None:
 
 
 def _await_address(
-    process: subprocess.Popen[str],
-    lines: queue.SimpleQueue[str],
-    messages: list[str],
-    timeout: float,
-) -> Address:
+    process: subprocess.Popen[str], lines: queue.SimpleQueue[str], timeout: float
+) -> Address | None:
+    """Where a worker says that it listens; None when it ends or says nothing in time."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         try:
             line = lines.get(timeout=0.1)
         except queue.Empty:
             if process.poll() is not None:
-                break
+                return None
             continue
         if line.startswith(READY_LINE):
             return parse_address(line.removeprefix(READY_LINE))
-    last = messages[-1] if messages else "it said nothing"
-    raise WorkerError(f"local worker: it did not start: {last}")
+    return None

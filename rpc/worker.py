@@ -22,9 +22,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from lcp_tvm.errors import InputError, WorkerError
+from lcp_tvm.errors import InputError, LcpError, WorkerError
 from lcp_tvm.rpc.address import Address, parse_address
 from lcp_tvm.rpc.wire import Reply, Tracker, read_client_key, refuse, welcome
+from lcp_tvm.vta.config import load_config
 
 READY_LINE = "lcp-tvm worker listening on"
 """Printed with ``HOST:PORT`` once the port listens."""
@@ -33,6 +34,9 @@ HANDSHAKE_TIMEOUT_S = 5.0
 START_TIMEOUT_S = 120.0
 LEAVE_GRACE_S = 2.0
 """How long a session may go on after its client has gone."""
+
+KEEPALIVE_S = 10
+"""A silent peer is asked so often whether it is there; three questions without answer end it."""
 
 MAX_FAILURES, FAILURE_WINDOW_S = 5, 60.0
 TICK_S = 0.5
@@ -137,8 +141,10 @@ class Worker:
     def _wait(self) -> None:
         waiting = select.poll()
         waiting.register(self.listener, select.POLLIN)
-        if self.board is not None and self.board.client is not None:
-            waiting.register(self.board.client, select.POLLRDHUP)
+        if self.board is not None:
+            waiting.register(self.board.channel, 0)  # hangs up when the process ends
+            if self.board.client is not None:
+                waiting.register(self.board.client, select.POLLRDHUP)
         events = dict(waiting.poll(TICK_S * 1000))
         if self.listener.fileno() in events:
             with contextlib.suppress(BlockingIOError):
@@ -150,6 +156,7 @@ class Worker:
         try:
             connection.settimeout(HANDSHAKE_TIMEOUT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _notice_lost_peers(connection)
             key = read_client_key(connection)
             self._watch_board()
             if self.board is None or self.board.serving:
@@ -234,6 +241,14 @@ class Worker:
         offer.taken_at = None
 
 
+def _notice_lost_peers(connection: socket.socket) -> None:
+    """Have the system end a connection whose peer lost its power or its cable."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
 def _start_board(config: str) -> Board:
     ours, theirs = socket.socketpair()
     with theirs:
@@ -311,13 +326,18 @@ def main() -> None:
     parser.add_argument("--tracker", type=parse_address)
     parser.add_argument("--vta", default="-")
     options = parser.parse_args()
-    serve(
-        options.host,
-        options.port,
-        tracker=options.tracker,
-        config=options.vta,
-        on_ready=print_ready,
-    )
+    try:
+        if options.vta != "-":
+            load_config(options.vta)  # a wrong one is told here, not by every session's process
+        serve(
+            options.host,
+            options.port,
+            tracker=options.tracker,
+            config=options.vta,
+            on_ready=print_ready,
+        )
+    except LcpError as error:
+        sys.exit(f"lcp-tvm worker: {error}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -127,6 +128,72 @@ def test_a_frozen_session_hits_the_deadline(net: Net) -> None:
             session.run(net.picture, timeout=1.0)
         session.close()
     assert eventually(lambda: not frozen.is_running())
+
+
+def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address, net: Net) -> None:
+    """SIGSTOP -> deadline -> the worker ends the frozen process -> run in a new session."""
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        frozen = psutil.Process(session.facts["pid"])
+        frozen.suspend()
+        with pytest.raises(WorkerError, match="no answer within 1 s"):
+            session.run(net.picture, timeout=1.0)
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+    assert not frozen.is_running()
+
+
+def test_ctrl_c_ends_a_call_and_its_session(worker: Address, net: Net) -> None:
+    """A call under way -> SIGINT -> KeyboardInterrupt here, and the worker is free again."""
+
+    def call_under_way() -> bool:
+        return any(thread.name.startswith("rpc ") for thread in threading.enumerate())
+
+    def interrupt() -> None:
+        if eventually(call_under_way):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        psutil.Process(session.facts["pid"]).suspend()
+        assert eventually(lambda: not call_under_way())
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            session.run(net.picture)
+        interrupter.join()
+        with pytest.raises(WorkerError, match="the session is closed"):
+            session.run(net.picture)
+    with WorkerSession.connect(*worker) as session:
+        assert session.facts["pid"]
+
+
+def test_a_worker_of_another_version_is_refused(
+    worker: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused, and the worker is left free."""
+    monkeypatch.setattr("lcp_tvm.rpc.session._native_version", lambda: "9.9.9")
+    for _ in range(2):
+        with pytest.raises(WorkerError, match=r"runs version .*, this is 9\.9\.9"):
+            WorkerSession.connect(*worker)
+
+
+def test_an_input_of_another_shape_is_refused_by_the_worker(worker: Address, net: Net) -> None:
+    with WorkerSession.connect(*worker) as session:
+        session.load(net.so, net.vta)
+        with pytest.raises(WorkerError, match=r"cannot do this: .*shape"):
+            session.run(net.picture[:, :, :5])
+
+
+def test_an_unknown_config_is_told_at_the_start() -> None:
+    with pytest.raises(WorkerError, match="no VTA config 'pynq_z9'"), local_worker("pynq_z9"):
+        pass
+
+
+def test_an_unknown_host() -> None:
+    with pytest.raises(WorkerError, match="no such host"):
+        WorkerSession.connect("no-such-host.invalid", 9090)
 
 
 def test_nothing_listens() -> None:
