@@ -255,8 +255,8 @@ def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iter
         It does not start.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "lcp_tvm.rpc.worker", "--vta", config],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "lcp_tvm.rpc.worker", "--attached", "--vta", config],
+        stdin=subprocess.PIPE,  # closed when this process ends, however it does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -264,6 +264,7 @@ def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iter
     )
     messages: list[str] = []
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     readers = [
@@ -289,6 +290,7 @@ def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iter
             process.wait()
         for reader in readers:
             reader.join()
+        process.stdin.close()
         process.stdout.close()
         process.stderr.close()
 

@@ -103,6 +103,7 @@ class Worker:
     listener: socket.socket
     config: str
     tracker: Address | None = None
+    lifeline: int | None = None
     board: Board | None = None
     offer: Offer | None = None
     next_tracker: float = 0.0
@@ -145,7 +146,11 @@ class Worker:
             waiting.register(self.board.channel, 0)  # hangs up when the process ends
             if self.board.client is not None:
                 waiting.register(self.board.client, select.POLLRDHUP)
+        if self.lifeline is not None:
+            waiting.register(self.lifeline, 0)
         events = dict(waiting.poll(TICK_S * 1000))
+        if self.lifeline in events:
+            self.stop()
         if self.listener.fileno() in events:
             with contextlib.suppress(BlockingIOError):
                 connection, _ = self.listener.accept()
@@ -280,6 +285,7 @@ def serve(
     *,
     tracker: Address | None = None,
     config: str = "-",
+    lifeline: int | None = None,
     on_ready: Callable[[str, int], None] | None = None,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT.
@@ -289,6 +295,7 @@ def serve(
     port : 0 for one that the system assigns.
     tracker : address of a TVM RPC tracker to register with.
     config : name or path of the VTA config this board has; ``-`` takes programs of any.
+    lifeline : descriptor of a pipe; the worker ends when nobody holds its other end any more.
     on_ready : called with host and port once the port listens.
 
     Raises
@@ -306,7 +313,7 @@ def serve(
             f"worker: cannot listen on {host}:{port}: {error.strerror or error}; "
             "choose another --host or --port (0: a free one)"
         ) from error
-    worker = Worker(listener, config, tracker)
+    worker = Worker(listener, config, tracker, lifeline)
     with _signals(worker):
         if on_ready is not None:
             on_ready(host, listener.getsockname()[1])
@@ -325,6 +332,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--tracker", type=parse_address)
     parser.add_argument("--vta", default="-")
+    parser.add_argument(
+        "--attached", action="store_true", help="end when standard input, a pipe, is closed"
+    )
     options = parser.parse_args()
     try:
         if options.vta != "-":
@@ -334,6 +344,7 @@ def main() -> None:
             options.port,
             tracker=options.tracker,
             config=options.vta,
+            lifeline=sys.stdin.fileno() if options.attached else None,
             on_ready=print_ready,
         )
     except LcpError as error:

@@ -264,6 +264,23 @@ def test_a_killed_worker_takes_its_session_process_along() -> None:
         assert eventually(lambda: not board.is_running())
 
 
+def test_a_local_worker_ends_with_the_process_that_started_it() -> None:
+    """SIGKILL of the parent -> its pipe closes -> worker and session process end."""
+    program = "from lcp_tvm.rpc.session import local_worker as w\nwith w(): print(1); input()"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    with parent.stdin, parent.stdout:
+        parent.stdout.read(1)
+        children = psutil.Process(parent.pid).children(recursive=True)
+        assert children
+        parent.kill()
+        parent.wait()
+    assert eventually(lambda: not any(child.is_running() for child in children))
+
+
 def test_a_tracker_hands_out_the_worker(net: Net) -> None:
     """Registered, requested by key, and offered again after the session."""
     tracker = TvmTracker("127.0.0.1", port=29190, port_end=29390, silent=True)
