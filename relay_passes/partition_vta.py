@@ -106,12 +106,19 @@ def _reasons(module: tvm.IRModule, refusals: Mapping[str, str]) -> tuple[str, ..
         value = binding.value
         if not isinstance(value, tvm.ir.Call) or not isinstance(value.op, tvm.ir.Op):
             continue
-        if value.op.name in _PARTS_OF_OTHERS or _folds_input(value, values):
-            continue
         operator, name = value.op.name.removeprefix("relax.").removeprefix("nn."), binding.var.name
+        if name not in refusals and (_is_part(value) or _folds_input(value, values)):
+            continue
         reason = refusals.get(name) or _general_reason(value)
         lines.append(f"{operator} {name}: on the CPU, {reason}")
     return tuple(lines)
+
+
+def _is_part(call: relax.Call) -> bool:
+    """Whether a call comes with another operator; float arithmetic of two tensors does not."""
+    tensors = [arg for arg in call.args if isinstance(arg, tvm.ir.Var)]
+    own = len(tensors) > 1 and all(str(arg.ty.dtype) == "float32" for arg in tensors)
+    return call.op.name in _PARTS_OF_OTHERS and not own
 
 
 def _folds_input(call: relax.Call, values: Mapping[relax.Var, relax.Expr]) -> bool:

@@ -102,6 +102,16 @@ def _float_pool(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
     return emit(R.nn.max_pool2d(emit(R.astype(params[0], "float32")), pool_size=(2, 2)))
 
 
+def _float_product(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    left, right = (emit(R.astype(param, "float32")) for param in params)
+    return emit(R.multiply(left, right))
+
+
+def _far_apart_add(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    left, right = (builders.operand(emit, p, s) for p, s in zip(params, (8, 7), strict=True))
+    return builders.requantise(emit, emit(R.add(left, right)), 9, -128, 127)
+
+
 def _concat(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
     return emit(R.concat([params[0], params[1]], axis=1))
 
@@ -111,6 +121,8 @@ def _concat(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
     [
         (_unfit_skip, (1, 16, 1, 8), "conv2d"),
         (_float_pool, (1, 16, 8, 8), "max_pool2d lv1: on the CPU, it computes in float32"),
+        (_float_product, (1, 16, 8, 8), "multiply lv2: on the CPU, it computes in float32"),
+        (_far_apart_add, (1, 16, 8, 8), "add lv4: on the CPU, a factor of"),
         (_concat, (1, 16, 8, 8), "concat lv: on the CPU, no VTA form of it"),
     ],
 )
