@@ -186,3 +186,14 @@ def test_a_longer_hazard_distance_is_kept(rng: np.random.Generator) -> None:
 def test_an_awkward_number_of_input_blocks(rng: np.random.Generator) -> None:
     """509 blocks, a prime: no chunk of them divides evenly."""
     check(builders.dense(rng, (16 * 509,), 10, shift=12), rng)
+
+
+def test_every_kind_of_layer_on_an_array_of_32_by_32(rng: np.random.Generator) -> None:
+    wide = replace(PYNQ, log_block=5)
+    pads = (1, 1, 1, 1)
+    check(builders.conv(rng, (40, 13, 9), 70, (3, 3), padding=pads, skip_shift=9), rng, wide)
+    check(builders.conv(rng, (3, 30, 31), 64, (7, 7), stride=(2, 2)), rng, wide)
+    check(builders.dense(rng, (512,), 10, shift=10), rng, wide)
+    check(builders.mean((70, 7, 7), 84, 12), rng, wide)
+    pool = builders.max_pool((70, 13, 13), (3, 3), stride=(2, 2), padding=pads, ceil_mode=False)
+    check(pool, rng, wide)
