@@ -68,22 +68,6 @@ class Target:
             return "baseline" if _machine("host") == "aarch64" else "x86_64_v2"
         return self.cpu.replace("-", "_")
 
-    def cpu_for(self, host: bool) -> Cpu:
-        """Return the processor of the CPU parts: of this machine, or of the target's own board.
-
-        Raises
-        ------
-        InputError : the board's processor is asked for, and no such board exists.
-        """
-        if host:
-            return "host"
-        if self.kind == "vta":
-            own = VTA_CPUS.get(self.vta or "")
-            if own is None:
-                raise _no_processor(self.text, self.vta or "")
-            return own
-        return self.cpu
-
     def tvm_target(self) -> tvm.target.Target:
         """Return the target that TVM's code generator takes."""
         if self.cpu == "cortex-a9":

@@ -25,11 +25,6 @@ class Points:
     quantised: tuple[str, ...]
     scale_of: dict[str, str]
 
-    def sharing(self, name: str) -> tuple[str, ...]:
-        """The quantised variables that share the scale of ``name``."""
-        scale = self.scale_of[name]
-        return tuple(other for other in self.quantised if self.scale_of[other] == scale)
-
 
 def find_points(graph: Graph) -> Points:
     """Quantise the input of every layer, and the output of every group that integers can do.
