@@ -4,6 +4,7 @@
     ├── InputError       a file, picture, calibration set or option that cannot be used
     ├── ModelError       a network that cannot be imported, quantised or compiled
     ├── ConfigError      a VTA config that is wrong, or another board's
+    ├── PlanError        a split that cannot be made, or a plan that is wrong
     ├── PackageError     a .lcp file that is corrupt, newer, or for something else
     ├── WorkerError      a worker that is not there, died, or refuses
     └── SimulationError  a VTA program that the hardware would get wrong
@@ -26,6 +27,10 @@ class ModelError(LcpError):
 
 class ConfigError(LcpError):
     """A VTA config that is wrong, or that belongs to another board."""
+
+
+class PlanError(LcpError):
+    """A split that a network or cluster does not allow, or a plan that is wrong."""
 
 
 class PackageError(LcpError):

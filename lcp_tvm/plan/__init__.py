@@ -1,0 +1,1 @@
+"""A split is data: tasks that call functions on regions of tensors."""

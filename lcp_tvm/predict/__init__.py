@@ -1,0 +1,1 @@
+"""What a plan would cost on a cluster, before anyone owns the boards."""
