@@ -1,0 +1,172 @@
+"""A straight-line Relax ``main`` as nodes that can be asked for parts of what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from lcp_tvm.errors import PlanError
+from lcp_tvm.plan.box import Box, full_box
+from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, straight_line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """An operand that holds its data."""
+
+    expr: Any
+    shape: tuple[int, ...]
+    dtype: str
+
+
+Operand = int | Constant
+"""A node by its number, or a constant."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A tensor: an input of the network or the result of one operator.
+
+    Attributes
+    ----------
+    op : the operator's name without "relax.", or "input".
+    operands : the tensors it reads, in the order of the call, tuples opened.
+    call : the Relax call; None for an input.
+    """
+
+    index: int
+    name: str
+    op: str
+    operands: tuple[Operand, ...]
+    call: Any
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def box(self) -> Box:
+        """All of it."""
+        return full_box(self.shape)
+
+    @property
+    def is_anchor(self) -> bool:
+        """Whether it is a layer of its own: a convolution, dense layer or pool."""
+        return self.op in ANCHORS
+
+
+ANCHORS = frozenset(("nn.conv2d", "matmul", "nn.max_pool2d", "nn.avg_pool2d", "mean", "sum"))
+"""Operators that papers count as layers; what follows up to the next one belongs to them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkGraph:
+    """Nodes in an order of computation."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    users: tuple[tuple[int, ...], ...]
+
+    def cuts(self) -> tuple[int, ...]:
+        """Return the nodes through which everything passes, in order, from input to output.
+
+        Before such a node nothing is computed that is read after it, except the node itself.
+        """
+        found, farthest = [], 0
+        for node in self.nodes:
+            if farthest <= node.index:
+                found.append(node.index)
+            beyond = [len(self.nodes)] if node.index in self.outputs else []
+            farthest = max([farthest, *self.users[node.index], *beyond])
+        return tuple(found)
+
+    def layer_ends(self) -> tuple[int, ...]:
+        """Return the cuts that end a layer: the last one before the next convolution or pool.
+
+        The first has no layer before it: it is the input, or what quantising makes of it.
+        """
+        cuts = self.cuts()
+        return tuple(
+            cut
+            for cut, after in zip(cuts, (*cuts[1:], None), strict=True)
+            if after is None or any(node.is_anchor for node in self.nodes[cut + 1 : after + 1])
+        )
+
+    def layers_before(self, end: int) -> int:
+        """Count the convolutions, dense layers and pools up to node ``end``."""
+        return sum(node.is_anchor for node in self.nodes[: end + 1])
+
+
+def read_graph(module: tvm.IRModule) -> NetworkGraph:
+    """Read ``main``.
+
+    Parameters
+    ----------
+    module : float or integer Relax with constant weights and static shapes.
+
+    Raises
+    ------
+    PlanError
+        A value is no tensor of known shape.
+    ModelError
+        The network has control flow.
+    """
+    main, bindings = straight_line(module)
+    nodes: list[Node] = []
+    numbers: dict[Any, int] = {}
+    constants: dict[Any, Constant] = {}
+
+    def constant(expr: Any) -> Constant:
+        if expr not in constants:
+            shape = tuple(int(size) for size in expr.value.shape)
+            constants[expr] = Constant(expr, shape, str(expr.value.dtype))
+        return constants[expr]
+
+    def add(var: Any, op: str, operands: Sequence[Operand], call: Any) -> None:
+        shape, dtype = _tensor_type(var)
+        numbers[var] = len(nodes)
+        nodes.append(Node(len(nodes), var.name, op, tuple(operands), call, shape, dtype))
+
+    for param in main.params:
+        add(param, "input", (), None)
+    for binding in bindings:
+        value = binding.value
+        if isinstance(value, relax.Var) and value in numbers:
+            numbers[binding.var] = numbers[value]
+            continue
+        if not isinstance(value, relax.Call) or not isinstance(value.op, tvm.ir.Op):
+            raise PlanError(
+                f"{binding.var.name}: a {type(value).__name__} cannot be split; "
+                "export the model with plain operators"
+            )
+        operands = [
+            constant(leaf) if is_constant(leaf) else numbers[leaf] for leaf in operands_of(value)
+        ]
+        add(binding.var, value.op.name.removeprefix("relax."), operands, value)
+    users: list[list[int]] = [[] for _ in nodes]
+    for node in nodes:
+        for operand in node.operands:
+            if isinstance(operand, int) and node.index not in users[operand]:
+                users[operand].append(node.index)
+    results = operands_of(main.body.body)
+    return NetworkGraph(
+        tuple(nodes),
+        tuple(range(len(main.params))),
+        tuple(numbers[result] for result in results),
+        tuple(map(tuple, users)),
+    )
+
+
+def _tensor_type(var: Any) -> tuple[tuple[int, ...], str]:
+    kind = var.ty
+    if not isinstance(kind, relax.TensorType) or kind.shape is None:
+        raise PlanError(f"{var.name}: is no tensor of known shape; such networks cannot be split")
+    try:
+        return tuple(int(size) for size in kind.shape), str(kind.dtype)
+    except TypeError as error:
+        raise PlanError(
+            f"{var.name}: its shape {kind.shape} is not known; fix the sizes"
+        ) from error

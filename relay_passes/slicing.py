@@ -1,0 +1,218 @@
+"""Which boxes of its operands an operator needs for a box of its result; one rule an operator.
+
+DeepThings, equations 1 and 2, for any kernel, dilation, stride and padding: rows [a, b) of a
+convolution read rows [a s - p, (b - 1) s + (k - 1) d + 1 - p) of its data, and what lies outside
+the data is the padding that this part of the result keeps. Channels are cut the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from lcp_tvm.plan.box import Box, Range, full_box
+from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
+
+Padding = tuple[int, int, int, int]
+"""Top, left, bottom, right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slicing:
+    """How a part of a result is computed.
+
+    Attributes
+    ----------
+    box : what is computed; it holds the box that was asked for.
+    operands : per operand the box that is read; None where nothing of it is needed.
+    padding : of a convolution or pool, in place of the operator's own; None keeps that.
+    """
+
+    box: Box
+    operands: tuple[Box | None, ...]
+    padding: Padding | None = None
+
+
+Rule = Callable[[NetworkGraph, Node, Box], Slicing]
+
+
+def slice_operator(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    """Return what computing ``box`` of ``node`` takes; an operator without a rule takes all."""
+    if box == node.box:
+        return _whole(graph, node, box)
+    return RULES.get(node.op, _whole)(graph, node, box)
+
+
+def macs(graph: NetworkGraph, node: Node, box: Box, operands: tuple[Box | None, ...]) -> int:
+    """Multiply-accumulates of computing ``box`` from these boxes of the operands."""
+    results = prod(end - begin for begin, end in box)
+    if node.op == "nn.conv2d":
+        weight = operands[1] or ()
+        return results * prod(end - begin for begin, end in weight[1:])
+    if node.op == "matmul":
+        (begin, end) = (operands[0] or ())[-1]
+        return results * (end - begin)
+    return 0
+
+
+def _shapes(graph: NetworkGraph, node: Node) -> list[tuple[int, ...]]:
+    return [
+        operand.shape if isinstance(operand, Constant) else graph.nodes[operand].shape
+        for operand in node.operands
+    ]
+
+
+def _whole(graph: NetworkGraph, node: Node, _: Box) -> Slicing:
+    return Slicing(node.box, tuple(full_box(shape) for shape in _shapes(graph, node)))
+
+
+def _elementwise(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    return Slicing(box, tuple(_broadcast(shape, box) for shape in _shapes(graph, node)))
+
+
+def _broadcast(shape: tuple[int, ...], box: Box) -> Box:
+    """Return what an operand of this shape gives to ``box`` of the result; sides of 1 repeat."""
+    if not shape:
+        return ()
+    return tuple(
+        (0, 1) if size == 1 else side for size, side in zip(shape, box[-len(shape) :], strict=True)
+    )
+
+
+def _window(side: Range, size: int, kernel: int, stride: int, dilation: int, pad: int) -> Any:
+    """Rows or columns that a window reads for ``side``, and the padding before and after."""
+    begin = side[0] * stride - pad
+    end = (side[1] - 1) * stride - pad + (kernel - 1) * dilation + 1
+    inside = (min(max(begin, 0), size), max(min(end, size), 0))
+    if inside[0] >= inside[1]:  # only padding is read; keep one element and pad around it
+        at = min(max(begin, 0), size - 1)
+        inside = (at, at + 1)
+    return inside, inside[0] - begin, end - inside[1]
+
+
+def _windows(node: Node, data: tuple[int, ...], box: Box, kernel: tuple[int, int]) -> Any:
+    attrs = node.call.attrs
+    rows, before, after = zip(
+        *(
+            _window(
+                box[2 + axis],
+                data[2 + axis],
+                kernel[axis],
+                int(attrs.strides[axis]),
+                int(attrs.dilation[axis]),
+                int(attrs.padding[axis]),
+            )
+            for axis in (0, 1)
+        ),
+        strict=True,
+    )
+    return rows, (before[0], before[1], after[0], after[1])
+
+
+def _conv2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    data, weight = _shapes(graph, node)
+    groups = int(node.call.attrs.groups)
+    if not isinstance(node.operands[1], Constant) or not _plain(node):
+        return _whole(graph, node, box)
+    (sides, padding) = _windows(node, data, box, (weight[2], weight[3]))
+    if any(pad < 0 for pad in padding):  # windows that read nothing but padding
+        return _whole(graph, node, box)
+    channels = box[1]
+    inputs = (0, data[1])
+    if groups > 1:
+        per_group = weight[0] // groups
+        first, last = channels[0] // per_group, -(-channels[1] // per_group)
+        channels = (first * per_group, last * per_group)
+        inputs = (first * weight[1], last * weight[1])
+    grown = (box[0], channels, *box[2:])
+    kernels = (channels, *((0, size) for size in weight[1:]))
+    return Slicing(grown, ((box[0], inputs, *sides), kernels), padding)
+
+
+def _pool2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    (data,) = _shapes(graph, node)
+    if not _plain(node):
+        return _whole(graph, node, box)
+    pool = node.call.attrs.pool_size
+    sides, padding = _windows(node, data, box, (int(pool[0]), int(pool[1])))
+    if any(pad < 0 for pad in padding):
+        return _whole(graph, node, box)
+    return Slicing(box, ((box[0], box[1], *sides),), padding)
+
+
+def _plain(node: Node) -> bool:
+    """Whether a convolution or pool has a layout and rounding that the rules know."""
+    attrs = node.call.attrs
+    layout = attrs.data_layout if node.op == "nn.conv2d" else attrs.layout
+    # With ceil_mode the last window reaches over the padding; it only matters for averages.
+    rounds = node.op == "nn.avg_pool2d" and bool(attrs.ceil_mode)
+    return str(layout) == "NCHW" and not rounds
+
+
+def _matmul(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    left, right = _shapes(graph, node)
+    if len(left) != 2 or len(right) != 2:
+        return _whole(graph, node, box)
+    return Slicing(box, ((box[0], (0, left[1])), ((0, right[0]), box[1])))
+
+
+def _concat(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    axis = int(node.call.attrs.axis) % len(node.shape)
+    begin, end = box[axis]
+    at, boxes = 0, []
+    for shape in _shapes(graph, node):
+        part = (max(begin - at, 0), min(end - at, shape[axis]))
+        boxes.append((*box[:axis], part, *box[axis + 1 :]) if part[0] < part[1] else None)
+        at += shape[axis]
+    return Slicing(box, tuple(boxes))
+
+
+def _reduce(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    (data,) = _shapes(graph, node)
+    attrs = node.call.attrs
+    axes = {int(axis) % len(data) for axis in attrs.axis} if attrs.axis else set(range(len(data)))
+    kept = [axis for axis in range(len(data)) if attrs.keepdims or axis not in axes]
+    sides = [(0, size) for size in data]
+    for axis, side in zip(kept, box, strict=True):
+        if axis not in axes:
+            sides[axis] = side
+    return Slicing(box, (tuple(sides),))
+
+
+def _flatten(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    """Part of a flattened [1, C, H, W] or [1, C]: whole channels."""
+    data = _shapes(graph, node)[0]
+    if data[:1] != (1,) or len(data) < 2 or node.shape != (1, prod(data)):
+        return _whole(graph, node, box)
+    plane = prod(data[2:])
+    first, last = box[1][0] // plane, -(-box[1][1] // plane)
+    grown = (box[0], (first * plane, last * plane))
+    rest = tuple((0, size) for size in data[2:])
+    return Slicing(grown, ((box[0], (first, last), *rest),))
+
+
+ELEMENTWISE = frozenset(
+    (
+        "abs", "add", "astype", "ceil", "clip", "divide", "erf", "exp", "floor", "left_shift",
+        "log", "maximum", "minimum", "multiply", "negative", "nn.gelu", "nn.leakyrelu", "nn.relu",
+        "nn.relu6", "nn.silu", "power", "right_shift", "round", "rsqrt", "sigmoid", "sqrt",
+        "square", "subtract", "tanh",
+    )
+)  # fmt: skip
+"""Operators whose every element depends on the elements of the same place alone."""
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    "nn.conv2d": _conv2d,
+    "nn.max_pool2d": _pool2d,
+    "nn.avg_pool2d": _pool2d,
+    "matmul": _matmul,
+    "concat": _concat,
+    "mean": _reduce,
+    "sum": _reduce,
+    "max": _reduce,
+    "reshape": _flatten,
+    "flatten": _flatten,
+}
