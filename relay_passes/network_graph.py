@@ -60,6 +60,8 @@ class Node:
 ANCHORS = frozenset(("nn.conv2d", "matmul", "nn.max_pool2d", "nn.avg_pool2d", "mean", "sum"))
 """Operators that papers count as layers; what follows up to the next one belongs to them."""
 
+_FLATTENING = frozenset(("reshape", "flatten"))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkGraph:
@@ -84,16 +86,17 @@ class NetworkGraph:
         return tuple(found)
 
     def layer_ends(self) -> tuple[int, ...]:
-        """Return the cuts that end a layer: the last one before the next convolution or pool.
+        """Return the cuts that end a layer: the last one before the next layer or flattening.
 
         The first has no layer before it: it is the input, or what quantising makes of it.
         """
         cuts = self.cuts()
-        return tuple(
-            cut
-            for cut, after in zip(cuts, (*cuts[1:], None), strict=True)
-            if after is None or any(node.is_anchor for node in self.nodes[cut + 1 : after + 1])
-        )
+        ends: dict[int, int] = {}
+        for cut, after in zip(cuts, (*cuts[1:], None), strict=True):
+            between = self.nodes[cut + 1 : after + 1] if after is not None else ()
+            if after is None or any(n.is_anchor or n.op in _FLATTENING for n in between):
+                ends.setdefault(self.layers_before(cut), cut)
+        return tuple(ends.values())
 
     def layers_before(self, end: int) -> int:
         """Count the convolutions, dense layers and pools up to node ``end``."""

@@ -1,0 +1,38 @@
+"""Runs a split with numpy, and holds its result to that of the whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+
+from lcp_tvm.plan.run import run_plan
+from lcp_tvm.plan.validate import validate
+from lcp_tvm.relay_passes.split import Split
+from tests.reference import evaluate
+
+Array = np.ndarray[Any, Any]
+
+
+def assert_same_function(split: Split, module: tvm.IRModule, seed: int = 0) -> None:
+    """Outputs within 1e-5 of the largest value for float networks, equal for int8."""
+    validate(split.plan)
+    functions = split.module()
+    tensor = split.plan.tensors[split.plan.inputs[0]]
+    x = np.random.default_rng(seed).uniform(-1, 1, tensor.shape).astype(np.float32)
+
+    def call(name: str, arguments: Sequence[Array]) -> list[Array]:
+        result = evaluate(tvm.IRModule({"main": functions[name]}), *arguments)
+        return list(result) if isinstance(result, tuple) else [result]
+
+    wanted = evaluate(module, x)
+    integer = any(node.dtype == "int8" for node in split.graph.nodes)
+    for fallback in (False, True):
+        got = run_plan(split.plan, call, {split.plan.inputs[0]: x}, fallback=fallback)
+        (result,) = got.values()
+        if integer:
+            np.testing.assert_array_equal(result, wanted)
+        else:
+            np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
