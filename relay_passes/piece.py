@@ -9,7 +9,7 @@ share one function.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -26,8 +26,14 @@ from lcp_tvm.plan.box import (
     uncovered,
 )
 from lcp_tvm.plan.plan import ITEM_SIZE, Cost, Function, Tensor
-from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph
-from lcp_tvm.relay_passes.slicing import ELEMENTWISE, Padding, macs, slice_operator
+from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
+from lcp_tvm.relay_passes.slicing import (
+    ELEMENTWISE,
+    Padding,
+    Slicing,
+    macs,
+    slice_operator,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,65 @@ class RecipeWriter:
         return self._args[value] if own < 0 else self._steps[own].result
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What computing some targets takes: the first half of carving.
+
+    Attributes
+    ----------
+    reads : of the sources, in the order of the graph.
+    borrowed : of the given parts, with their numbers.
+    computed : every node with how its part is computed, in order.
+    """
+
+    reads: tuple[Part, ...]
+    borrowed: tuple[tuple[int, Part], ...]
+    computed: tuple[tuple[int, Slicing], ...]
+
+    def macs(self, graph: NetworkGraph) -> int:
+        """Multiply-accumulates."""
+        return sum(
+            macs(graph, graph.nodes[index], slicing.box, slicing.operands)
+            for index, slicing in self.computed
+        )
+
+
+def trace(
+    graph: NetworkGraph,
+    targets: Sequence[Part],
+    sources: Collection[int],
+    given: Sequence[Part] = (),
+) -> Trace:
+    """Walk back from the targets to the sources; arguments and errors as of `carve`."""
+    demand: dict[int, list[Box]] = {}
+    for target in targets:
+        demand.setdefault(target.node, []).append(target.box)
+    reads: list[Part] = []
+    borrowed: list[tuple[int, Part]] = []
+    computed = []
+    for index in range(max(demand), -1, -1):
+        if index not in demand:
+            continue
+        wanted = hull(demand[index])
+        if index in sources:
+            reads.append(Part(index, wanted))
+            continue
+        node = graph.nodes[index]
+        if node.op == "input":
+            raise PlanError(f"{node.name}: is needed by a piece that does not read it")
+        taken = _take(index, wanted, given)
+        borrowed += taken
+        own = uncovered(wanted, [part.box for _, part in taken]) if taken else wanted
+        if own is None:
+            continue
+        slicing = slice_operator(graph, node, own)
+        computed.append((index, slicing))
+        for operand, box in zip(node.operands, slicing.operands, strict=True):
+            if isinstance(operand, int) and box is not None:
+                demand.setdefault(operand, []).append(box)
+    return Trace(tuple(reversed(reads)), tuple(borrowed), tuple(reversed(computed)))
+
+
 def carve(
     graph: NetworkGraph,
     targets: Sequence[Part],
@@ -203,64 +268,45 @@ def carve(
     PlanError
         A target needs an input of the network that is no source.
     """
-    demand: dict[int, list[Box]] = {}
-    for target in targets:
-        demand.setdefault(target.node, []).append(target.box)
-    reads: list[Part] = []
-    borrowed: list[tuple[int, Part]] = []
-    computed = []
-    for index in range(max(demand), -1, -1):
-        if index not in demand:
-            continue
-        wanted = hull(demand[index])
-        if index in sources:
-            reads.append(Part(index, wanted))
-            continue
-        node = graph.nodes[index]
-        if node.op == "input":
-            raise PlanError(f"{node.name}: is needed by a piece that does not read it")
-        taken = _take(index, wanted, given)
-        borrowed += taken
-        own = uncovered(wanted, [part.box for _, part in taken])
-        if own is None:
-            continue
-        slicing = slice_operator(graph, node, own)
-        computed.append((node, slicing))
-        for operand, box in zip(node.operands, slicing.operands, strict=True):
-            if isinstance(operand, int) and box is not None:
-                demand.setdefault(operand, []).append(box)
-
-    reads.reverse()
-    reads += [part for _, part in borrowed]
+    traced = trace(graph, targets, sources, given)
+    reads = [*traced.reads, *(part for _, part in traced.borrowed)]
     writer = RecipeWriter(graph)
     available: dict[int, list[tuple[Box, int]]] = {}
     for part in reads:
         value = writer.argument(Tensor(box_shape(part.box), graph.nodes[part.node].dtype))
         available.setdefault(part.node, []).append((part.box, value))
-    for node, slicing in reversed(computed):
-        operands: list[int | Box] = []
-        for operand, box in zip(node.operands, slicing.operands, strict=True):
-            if box is None:
-                continue
-            if isinstance(operand, Constant):
-                operands.append(box)
-            else:
-                operands.append(_assemble(writer, available[operand], box))
-        if node.op == "concat" and len(operands) == 1 and isinstance(operands[0], int):
-            value = operands[0]  # all of it comes from one operand
-        else:
-            value = writer.apply(
-                node.index, slicing.box, operands, slicing.operands, slicing.padding
-            )
-        available.setdefault(node.index, []).append((slicing.box, value))
+    for index, slicing in traced.computed:
+        value = _compute(writer, graph, graph.nodes[index], slicing, available)
+        available.setdefault(index, []).append((slicing.box, value))
     results = [_assemble(writer, available[target.node], target.box) for target in targets]
     return Piece(
         writer.finish(results),
         tuple(reads),
         tuple(targets),
-        tuple(number for number, _ in borrowed),
-        tuple(Part(node.index, slicing.box) for node, slicing in reversed(computed)),
+        tuple(number for number, _ in traced.borrowed),
+        tuple(Part(index, slicing.box) for index, slicing in traced.computed),
     )
+
+
+def _compute(
+    writer: RecipeWriter,
+    graph: NetworkGraph,
+    node: Node,
+    slicing: Slicing,
+    available: Mapping[int, list[tuple[Box, int]]],
+) -> int:
+    """Write the step that computes a part of a node."""
+    operands: list[int | Box] = []
+    for operand, box in zip(node.operands, slicing.operands, strict=True):
+        if box is None:
+            continue
+        if isinstance(operand, Constant):
+            operands.append(box)
+        else:
+            operands.append(_assemble(writer, available[operand], box))
+    if node.op == "concat" and len(operands) == 1 and isinstance(operands[0], int):
+        return operands[0]  # all of it comes from one operand
+    return writer.apply(node.index, slicing.box, operands, slicing.operands, slicing.padding)
 
 
 def _take(node: int, wanted: Box, given: Sequence[Part]) -> list[tuple[int, Part]]:

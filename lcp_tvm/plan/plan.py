@@ -21,6 +21,9 @@ GATEWAY: Final[Gateway] = "gateway"
 Device = int | Gateway
 """Devices that compute have numbers from 0."""
 
+Policy = Literal["static", "sharing", "stealing"]
+"""Who runs a task: the device that the plan says; whom the gateway gives it to; who is free."""
+
 ITEM_SIZE: Mapping[str, int] = {
     "float32": 4, "float16": 2, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1
 }  # fmt: skip
@@ -129,6 +132,7 @@ class Plan:
     devices : numbers that tasks may have as ``device``.
     replicas : groups of ``devices`` devices that take turns, a frame each (data parallelism);
         of replica r, device d is number ``r * devices + d``.
+    policy : how tasks find their devices, unless somebody asks for another way.
     """
 
     name: str
@@ -140,6 +144,7 @@ class Plan:
     tasks: tuple[Task, ...]
     devices: int = 1
     replicas: int = 1
+    policy: Policy = "static"
 
     def nbytes(self, region: Region) -> int:
         """Bytes of a region."""
