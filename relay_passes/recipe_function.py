@@ -13,7 +13,7 @@ from tvm.relax import op as R
 from lcp_tvm.plan.box import Box, full_box
 from lcp_tvm.plan.plan import Tensor
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
-from lcp_tvm.relay_passes.piece import Apply, Crop, Join, Recipe
+from lcp_tvm.relay_passes.recipe import Apply, Crop, Join, Recipe
 from lcp_tvm.relay_passes.rewrite import is_constant
 
 

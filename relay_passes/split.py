@@ -10,7 +10,9 @@ import tvm
 from lcp_tvm.plan.box import full_box
 from lcp_tvm.plan.plan import Device, Fallback, Plan, Region, Task, Tensor
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
-from lcp_tvm.relay_passes.piece import Part, Piece, Recipe, function_of
+from lcp_tvm.relay_passes.piece import Part, Piece
+from lcp_tvm.relay_passes.recipe import Recipe
+from lcp_tvm.relay_passes.recipe_cost import function_of
 from lcp_tvm.relay_passes.recipe_function import recipe_module
 
 

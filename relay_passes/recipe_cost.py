@@ -1,0 +1,100 @@
+"""What a recipe's function takes: multiply-accumulates, constants, memory."""
+
+from __future__ import annotations
+
+from math import prod
+
+from lcp_tvm.plan.box import Box, box_shape
+from lcp_tvm.plan.plan import ITEM_SIZE, Cost, Function
+from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph
+from lcp_tvm.relay_passes.recipe import Apply, Crop, Recipe, Step, Sum
+from lcp_tvm.relay_passes.slicing import ELEMENTWISE
+
+
+def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
+    """Return a recipe's signature and cost.
+
+    An elementwise operator that is the only reader of its operand is computed in one loop with
+    it, as TVM fuses them: the operand takes no memory and moves no elements.
+    """
+    values = len(recipe.args) + len(recipe.steps)
+    readers: list[list[int]] = [[] for _ in range(values)]
+    for number, step in enumerate(recipe.steps, start=len(recipe.args)):
+        for value in _operands(step):
+            readers[value].append(number)
+    fused = [False] * values
+    stored_at = list(range(values))  # the step that a fused value's chain ends with
+    for value in range(values - 1, len(recipe.args) - 1, -1):
+        if len(readers[value]) != 1 or value in recipe.results:
+            continue
+        reader = recipe.steps[readers[value][0] - len(recipe.args)]
+        if isinstance(reader, Sum) or (
+            isinstance(reader, Apply) and graph.nodes[reader.node].op in ELEMENTWISE
+        ):
+            fused[value] = True
+            stored_at[value] = stored_at[readers[value][0]]
+
+    last = [value if not readers[value] else 0 for value in range(values)]
+    for value in range(values):
+        for reader_at in readers[value]:
+            last[value] = max(last[value], stored_at[reader_at])
+    for value in recipe.results:
+        last[value] = values
+    sizes = [0 if fused[value] else recipe.tensor(value).nbytes for value in range(values)]
+    return Function(
+        args=recipe.args,
+        results=tuple(recipe.tensor(value) for value in recipe.results),
+        cost=Cost(
+            macs=sum(step.macs for step in recipe.steps if isinstance(step, Apply)),
+            elements=sum(
+                prod(recipe.tensor(value).shape)
+                for value in range(len(recipe.args), values)
+                if not fused[value] and not _is_layer(graph, recipe, value)
+            ),
+            weight_bytes=_weight_bytes(graph, recipe),
+            peak_bytes=_peak(sizes, last, len(recipe.args)),
+        ),
+    )
+
+
+def _operands(step: Step) -> tuple[int, ...]:
+    if isinstance(step, Apply):
+        return tuple(operand for operand in step.operands if isinstance(operand, int))
+    return (step.value,) if isinstance(step, Crop) else step.values
+
+
+def _is_layer(graph: NetworkGraph, recipe: Recipe, value: int) -> bool:
+    """Whether a value is the end of a loop with multiply-accumulates in it."""
+    step = recipe.steps[value - len(recipe.args)]
+    while isinstance(step, Apply) and not step.macs and graph.nodes[step.node].op in ELEMENTWISE:
+        before = [operand for operand in step.operands if isinstance(operand, int)]
+        if not before or before[0] < len(recipe.args):
+            return False
+        step = recipe.steps[before[0] - len(recipe.args)]
+    return isinstance(step, Apply) and step.macs > 0
+
+
+def _weight_bytes(graph: NetworkGraph, recipe: Recipe) -> int:
+    """Bytes of the constants that a recipe reads, each once."""
+    found: dict[tuple[int, Box], int] = {}
+    for step in recipe.steps:
+        if not isinstance(step, Apply):
+            continue
+        constants = [c for c in graph.nodes[step.node].operands if isinstance(c, Constant)]
+        boxes = [box for box in step.operands if not isinstance(box, int)]
+        for constant, box in zip(constants, boxes, strict=True):
+            found[id(constant), box] = prod(box_shape(box)) * ITEM_SIZE[constant.dtype]
+    return sum(found.values())
+
+
+def _peak(sizes: list[int], last: list[int], args: int) -> int:
+    """Bytes of the values alive at the worst step; arguments live from the start."""
+    deaths: dict[int, int] = {}
+    for value, step in enumerate(last):
+        deaths[step] = deaths.get(step, 0) + sizes[value]
+    alive = peak = sum(sizes[:args])
+    for value in range(args, len(sizes)):
+        alive += sizes[value]
+        peak = max(peak, alive)
+        alive -= deaths.get(value, 0)
+    return peak
