@@ -41,11 +41,13 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
     for value in recipe.results:
         last[value] = values
     sizes = [0 if fused[value] else recipe.tensor(value).nbytes for value in range(values)]
+    layers = [step for step in recipe.steps if isinstance(step, Apply)]
     return Function(
         args=recipe.args,
         results=tuple(recipe.tensor(value) for value in recipe.results),
         cost=Cost(
-            macs=sum(step.macs for step in recipe.steps if isinstance(step, Apply)),
+            macs=sum(step.macs for step in layers),
+            integer_macs=sum(step.macs for step in layers if step.result.dtype == "int32"),
             elements=sum(
                 prod(recipe.tensor(value).shape)
                 for value in range(len(recipe.args), values)

@@ -62,6 +62,7 @@ class Cost:
     Attributes
     ----------
     macs : multiply-accumulates of convolutions and dense layers.
+    integer_macs : those of them that multiply int8.
     elements : elements that all operators together produce; the traffic of pools and additions.
     weight_bytes : constants that the function holds.
     peak_bytes : arguments, results and intermediate tensors alive at the worst moment, without
@@ -72,6 +73,7 @@ class Cost:
     elements: int = 0
     weight_bytes: int = 0
     peak_bytes: int = 0
+    integer_macs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Segments that are each split their own way compute what the whole network computes."""
+
+from __future__ import annotations
+
+import pytest
+import tvm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcp_tvm.plan.plan import GATEWAY, Region
+from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
+from lcp_tvm.relay_passes.split_segments import Segment, share_of, split_segments
+from tests.relay_passes.spatial_networks import Net, networks
+from tests.relay_passes.split_reference import assert_same_function
+
+DEVICES = 4
+
+
+@st.composite
+def segmentations(draw: st.DrawFn, graph: NetworkGraph) -> list[Segment]:
+    """Any cuts, with any kind of split and devices of any speed between them."""
+    cuts = [cut for cut in graph.cuts() if cut not in graph.inputs]
+    chosen = sorted({*draw(st.lists(st.sampled_from(cuts), max_size=4)), graph.outputs[0]})
+    segments = []
+    for end in chosen:
+        spatial = len(graph.nodes[end].shape) == 4
+        kind = draw(st.sampled_from(["one", "channels", *(["rows"] if spatial else [])]))
+        if kind == "one":
+            segments.append(Segment(end, "one", (draw(st.sampled_from([0, GATEWAY])),), (1.0,)))
+            continue
+        count = draw(st.integers(1, DEVICES))
+        weights = tuple(draw(st.floats(0.1, 3)) for _ in range(count))
+        segments.append(Segment(end, kind, tuple(range(count)), weights))
+    return segments
+
+
+@pytest.mark.parametrize("integer", [False, True], ids=["float", "int8"])
+def test_any_segments_compute_the_same(integer: bool) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(networks(integer), st.data())
+    def check(module: tvm.IRModule, data: st.DataObject) -> None:
+        graph = read_graph(module)
+        segments = data.draw(segmentations(graph))
+        assert_same_function(split_segments(graph, "net", "auto", segments, DEVICES), module)
+
+    check()
+
+
+def test_rows_are_as_many_as_the_weights_say_and_read_their_halo() -> None:
+    module = Net(3, 12, 8).build(lambda net, h: net.conv(h, 2))
+    graph = read_graph(module)
+    rows = Segment(graph.outputs[0], "rows", (0, 1), (1.0, 2.0))
+    plan = split_segments(graph, "net", "auto", [rows], 2).plan
+    assert [task.writes[0].box[2] for task in plan.tasks] == [(0, 4), (4, 12)]
+    assert [task.reads for task in plan.tasks] == [
+        (Region("image", ((0, 1), (0, 3), (0, 5), (0, 8))),),
+        (Region("image", ((0, 1), (0, 3), (3, 12), (0, 8))),),
+    ]
+
+
+def test_a_share_counts_work_halo_and_weights() -> None:
+    module = Net(3, 12, 8).build(lambda net, h: net.conv(h, 2))
+    graph = read_graph(module)
+    whole = share_of(graph, 0, graph.outputs[0], "one", 1.0)
+    half = share_of(graph, 0, graph.outputs[0], "rows", 0.5)
+    channel = share_of(graph, 0, graph.outputs[0], "channels", 0.5)
+    assert whole is not None and whole.macs == 2 * 12 * 8 * 27
+    assert half is not None and half.macs == whole.macs // 2
+    assert half.read == 4 * 3 * (6 + 2) * 8
+    assert channel is not None and channel.weights == whole.weights // 2
+    assert share_of(graph, 0, graph.outputs[0], "channels", 0.1) is None
