@@ -1,6 +1,6 @@
 """Segments of layers, each split its own way over its own devices: what `auto` chooses from.
 
-    input | rows of layers 1..4 on devices 0, 1, 2 | layers 5..7 on device 1 | channels of layer 8 ...
+    input | layers 1..4, rows on devices 0, 1, 2 | 5..7 on device 1 | 8, channels on 0, 1 ..
 
 Between segments only what the next one needs moves, straight from who has it to who needs it.
 """

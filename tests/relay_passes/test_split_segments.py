@@ -64,8 +64,11 @@ def test_a_share_counts_work_halo_and_weights() -> None:
     whole = share_of(graph, 0, graph.outputs[0], "one", 1.0)
     half = share_of(graph, 0, graph.outputs[0], "rows", 0.5)
     channel = share_of(graph, 0, graph.outputs[0], "channels", 0.5)
-    assert whole is not None and whole.macs == 2 * 12 * 8 * 27
-    assert half is not None and half.macs == whole.macs // 2
+    assert whole is not None
+    assert whole.macs == 2 * 12 * 8 * 27
+    assert half is not None
+    assert half.macs == whole.macs // 2
     assert half.read == 4 * 3 * (6 + 2) * 8
-    assert channel is not None and channel.weights == whole.weights // 2
+    assert channel is not None
+    assert channel.weights == whole.weights // 2
     assert share_of(graph, 0, graph.outputs[0], "channels", 0.1) is None
