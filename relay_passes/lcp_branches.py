@@ -1,0 +1,265 @@
+"""Replace a network by narrow branches that share only its input and its last layer.
+
+    input -> conv 64 -> conv 128 -> fc 10
+    =>  input -> b0_conv 32 -> b0_conv 64 --+
+        input -> b1_conv 32 -> b1_conv 64 --concat 128 -> fc 10
+
+LCP, Procedure 1 and Figure 7. The split network is another function than the original: it begins
+with the original's most important channels (`lcp_channels`) and is meant to be trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+from tvm import relax
+from tvm.relax import op as R
+
+from lcp_tvm.errors import PlanError
+from lcp_tvm.relay_passes.body import Body
+from lcp_tvm.relay_passes.channel_groups import read_channels
+from lcp_tvm.relay_passes.lcp_channels import (
+    Indices,
+    deal_units,
+    kept_channels,
+    narrow_width,
+    rank_units,
+)
+from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node, read_graph
+from lcp_tvm.relay_passes.rewrite import is_constant
+
+Merge = Literal["concat", "sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class LcpNetwork:
+    """A network of independent branches and a head.
+
+    Attributes
+    ----------
+    module : one ``main``; the variables of branch i are called ``b<i>_<name in the original>``.
+    outputs : the variable that each branch gives to the head.
+    widths : per layer with weights, the channels of the original and those of one branch.
+    """
+
+    module: tvm.IRModule
+    outputs: tuple[str, ...]
+    widths: Mapping[str, tuple[int, int]]
+
+
+def split_lcp_network(
+    module: tvm.IRModule, branches: int, *, fatten: float = 0.0, merge: Merge = "concat"
+) -> LcpNetwork:
+    """Return ``module`` as so many narrow branches.
+
+    Parameters
+    ----------
+    module : a classifier in float Relax after `clean_up`, its weights constants.
+    branches : a layer of width w has ``max(1, w // branches)`` channels in each.
+    fatten : percent that is added to every width of the branches.
+    merge : how the branches' pre-final activations become the input of the classification layer:
+        side by side, as in LCP's LeNet and ResNets, or added, as the parameters of its
+        CifarNet, VGG and AlexNet rows say; that layer is then narrower too.
+
+    Raises
+    ------
+    PlanError
+        An operator has no narrower form, the network does not end in one classification layer,
+        or the branches would not be narrower than the network.
+    """
+    if branches < 1 or fatten < 0 or 1 + fatten / 100 > branches:
+        raise PlanError(
+            f"lcp:{branches}+{fatten:g}%: branches must be narrower than the network; "
+            f"allowed are 1 or more branches and up to {100 * max(branches - 1, 0)} % to fatten"
+        )
+    graph = read_graph(module)
+    last = _classification_layer(graph)
+    cut = _end_of_branches(graph, last)
+    channels = read_channels(graph, graph.nodes[: last.index + 1])
+    ranked = rank_units(graph, graph.nodes[: last.index + 1], channels)
+    hands = [
+        deal_units(order, narrow_width(group, branches, fatten), branches)
+        for group, order in zip(channels.groups, ranked, strict=True)
+    ]
+    kept = [
+        {
+            index: kept_channels(channels, layout, [hand[branch] for hand in hands])
+            for index, layout in channels.layouts.items()
+        }
+        for branch in range(branches)
+    ]
+
+    body = Body(module["main"])
+    params = dict(zip(graph.inputs, module["main"].params, strict=True))
+    ends = []
+    for branch in range(branches):
+        values: dict[int, Any] = dict(params)
+        for node in graph.nodes[len(params) : cut.index + 1]:
+            narrow = _narrow(node, values, kept[branch])
+            values[node.index] = body.emit(narrow, f"b{branch}_{node.name}")
+        ends.append(values[cut.index])
+    values = {cut.index: _merged(body, ends, merge)}
+    for node in graph.nodes[cut.index + 1 :]:
+        if node.index < last.index:
+            own = [branch[node.index] for branch in kept]
+            merged = np.concatenate(own) if merge == "concat" else own[0]
+            value = _narrow(node, values, {node.index: merged})
+        elif node is last:
+            data = _data(node)
+            weight = _merged_weight(node, [branch[data] for branch in kept], merge)
+            value = _layer(node, values[data], weight)
+        else:
+            value = _with_operands(
+                node, [o.expr if isinstance(o, Constant) else values[o] for o in node.operands]
+            )
+        values[node.index] = body.emit(value, node.name)
+    return LcpNetwork(
+        body.into(module, values[graph.outputs[0]]),
+        tuple(end.name for end in ends),
+        {
+            node.name: (node.shape[1], len(kept[0][node.index]))
+            for node in graph.nodes[: cut.index + 1]
+            if node.op in _LAYERS
+        },
+    )
+
+
+_LAYERS = ("nn.conv2d", "matmul")
+
+
+def _classification_layer(graph: NetworkGraph) -> Node:
+    """Return the last layer with weights, which everything must pass."""
+    layers = [node for node in graph.nodes if node.op in _LAYERS]
+    if not layers:
+        raise PlanError("lcp: the network has no layers with weights")
+    last = layers[-1]
+    if len(graph.outputs) != 1 or last.index not in graph.cuts():
+        raise PlanError(
+            f"lcp: {last.name} is the last layer with weights, and not all results come from it "
+            f"alone; networks for classification can be divided into branches"
+        )
+    return last
+
+
+def _end_of_branches(graph: NetworkGraph, last: Node) -> Node:
+    """Return what branches compute: before flattening and pooling over whole channels.
+
+    The paper's layer counts say so: ResNet-18-split2 has three pools, of which one is shared.
+    """
+    end = graph.nodes[_data(last)]
+    while end.op in ("mean", "reshape"):
+        end = graph.nodes[_data(end)]
+    if end.op == "input":
+        raise PlanError(f"lcp: {last.name} is the only layer; there is nothing to divide")
+    return end
+
+
+def _data(node: Node) -> int:
+    """Return the node that a layer or reduction reads."""
+    return next(operand for operand in node.operands if isinstance(operand, int))
+
+
+def _narrow(node: Node, values: Mapping[int, Any], kept: Mapping[int, Indices]) -> Any:
+    """Return a node's operator on narrower operands; its result has the kept channels."""
+    own = kept[node.index]
+    if node.op == "nn.conv2d" or node.op == "matmul":
+        data = _data(node)
+        return _layer(node, values[data], _narrow_weight(node, kept[data], own))
+    if node.op == "reshape":
+        return R.reshape(values[_data(node)], (1, len(own), *node.shape[2:]))
+    return _with_operands(
+        node,
+        [
+            _narrow_constant(node, operand, own) if isinstance(operand, Constant)
+            else values[operand]
+            for operand in node.operands
+        ],
+    )  # fmt: skip
+
+
+def _narrow_weight(node: Node, inputs: Indices, outputs: Indices) -> NDArray[np.float32]:
+    """Return the weights between the kept channels, [out, in / groups, ...] or dense [in, out]."""
+    weight = _weight(node)
+    if node.op == "matmul":
+        return weight[inputs][:, outputs]
+    grouped = int(node.call.attrs.groups) > 1
+    return weight[outputs] if grouped else weight[outputs][:, inputs]
+
+
+def _weight(node: Node) -> NDArray[np.float32]:
+    weight = node.operands[1]
+    assert isinstance(weight, Constant)
+    return np.asarray(np.from_dlpack(weight.expr.value), np.float32)
+
+
+def _narrow_constant(node: Node, constant: Constant, kept: Indices) -> Any:
+    """Return the part of a constant operand that belongs to the kept channels."""
+    rank = len(constant.shape)
+    axis = 0 if node.op == "nn.prelu" else 1 - (len(node.shape) - rank)
+    if not 0 <= axis < rank or constant.shape[axis] == 1:
+        return constant.expr
+    return relax.const(np.from_dlpack(constant.expr.value).take(kept, axis=axis))
+
+
+def _layer(node: Node, data: Any, weight: NDArray[np.float32]) -> Any:
+    """Return a convolution or dense layer with other weights."""
+    attrs, constant = node.call.attrs, relax.const(np.ascontiguousarray(weight))
+    if node.op == "matmul":
+        return R.matmul(data, constant, out_dtype=attrs.out_dtype)
+    return R.nn.conv2d(
+        data,
+        constant,
+        strides=list(attrs.strides),
+        padding=list(attrs.padding),
+        dilation=list(attrs.dilation),
+        groups=int(data.ty.shape[1]) // weight.shape[1],
+        out_dtype=attrs.out_dtype,
+    )
+
+
+def _merged(body: Body, ends: Sequence[Any], merge: Merge) -> Any:
+    """Emit the branches' results as one tensor."""
+    if len(ends) == 1:
+        return ends[0]
+    if merge == "concat":
+        return body.emit(R.concat(list(ends), axis=1), "merged")
+    total = ends[0]
+    for end in ends[1:]:
+        total = body.emit(R.add(total, end), "merged")
+    return total
+
+
+def _merged_weight(node: Node, kept: Sequence[Indices], merge: Merge) -> NDArray[np.float32]:
+    """Return the classification layer's weights for the merged channels.
+
+    A channel that several branches have counts once. Channels that are added share a weight, the
+    mean of theirs.
+    """
+    axis = 0 if node.op == "matmul" else 1
+    weight = np.moveaxis(_weight(node), axis, 0)
+    times = np.bincount(np.concatenate(kept), minlength=len(weight)).astype(np.float32)
+    shares = weight / np.maximum(times, 1).reshape(-1, *[1] * (weight.ndim - 1))
+    if merge == "concat":
+        merged = shares[np.concatenate(kept)]
+    else:
+        merged = np.stack([shares[channels] for channels in kept]).mean(axis=0)
+    return np.moveaxis(merged, 0, axis).astype(np.float32)
+
+
+def _with_operands(node: Node, operands: Sequence[Any]) -> Any:
+    """Return a node's call with other operands in their order."""
+    left = iter(operands)
+
+    def replaced(arg: Any) -> Any:
+        if isinstance(arg, relax.Tuple):
+            return relax.Tuple([replaced(field) for field in arg.fields])
+        return next(left) if isinstance(arg, relax.Var) or is_constant(arg) else arg
+
+    return relax.Call(
+        node.call.op, list(map(replaced, node.call.args)), node.call.attrs, node.call.ty_args
+    )
