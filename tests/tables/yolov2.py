@@ -33,13 +33,12 @@ LAYERS = (
 """Twelve convolutions and four pools (section V)."""
 
 
-def yolov2(size: int = 608, *, thinner: int = 1, pool: int = 2) -> tvm.IRModule:
+def yolov2(size: int = 608, *, pool: int = 2) -> tvm.IRModule:
     """Return the layers.
 
     Parameters
     ----------
     size : rows and columns of the picture, a multiple of 16.
-    thinner : divides the numbers of filters.
     pool : rows and columns of a pool's window. 4 gives maps of the same sizes from one row more
         on each side: what a split has to exchange if it takes equation 1 for pools too.
     """
@@ -57,16 +56,15 @@ def yolov2(size: int = 608, *, thinner: int = 1, pool: int = 2) -> tvm.IRModule:
                         R.nn.max_pool2d(value, window, strides=[2, 2], padding=padding)
                     )
                     continue
-                filters = layer.filters // thinner
-                shape = (filters, channels, layer.kernel, layer.kernel)
+                shape = (layer.filters, channels, layer.kernel, layer.kernel)
                 weight = rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)
-                bias = rng.normal(0, 0.1, (1, filters, 1, 1))
+                bias = rng.normal(0, 0.1, (1, layer.filters, 1, 1))
                 value = builder.emit(
                     R.nn.conv2d(value, _constant(weight), padding=layer.kernel // 2)
                 )
                 value = builder.emit(R.add(value, _constant(bias)))
                 value = builder.emit(R.nn.leakyrelu(value, 0.1))
-                channels = filters
+                channels = layer.filters
             output = builder.emit_output(value)
         builder.emit_func_output(output)
     return builder.finalize()
