@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.tables.lcp_paper import EXCEPTIONS, ROWS, difference, ours  # noqa: E402
+from tests.tables.lcp_paper import EXCEPTIONS, ROWS, difference, ours
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
                     figure,
                     getattr(ours(row.name), figure),
                     round(getattr(row, figure)),
-                    round(100 * difference(row.name, figure), 2),
+                    round(100 * difference(row.name, figure), 2) or 0.0,
                     EXCEPTIONS.get((row.name, figure), ""),
                 ]
             )
