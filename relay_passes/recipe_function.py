@@ -81,7 +81,7 @@ def _function(
                 total = bind(R.add(total, values[value]), "sum")
             values.append(total)
 
-    outputs = []
+    outputs: list[Any] = []
     for number in recipe.results:
         output = relax.Var(f"result_{len(outputs)}" if outputs else "result", values[number].ty)
         bindings.append(relax.VarBinding(output, values[number]))

@@ -34,9 +34,7 @@ class SplitBuilder:
 
     def __init__(self, graph: NetworkGraph) -> None:
         self.graph = graph
-        self._tensors = {
-            graph.nodes[index].name: _tensor_of(graph, index) for index in graph.inputs
-        }
+        self._tensors = {graph.nodes[index].name: tensor_of(graph, index) for index in graph.inputs}
         self._names: dict[Recipe, str] = {}
         self._counts: dict[str, int] = {}
         self._tasks: list[Task] = []
@@ -117,7 +115,7 @@ class SplitBuilder:
             return
         node = self.graph.nodes[part.node]
         if region.tensor == node.name:
-            self._tensors[node.name] = _tensor_of(self.graph, part.node)
+            self._tensors[node.name] = tensor_of(self.graph, part.node)
         else:
             shape = tuple(end for _, end in region.box)
             self._tensors[region.tensor] = Tensor(shape, node.dtype)
@@ -135,6 +133,12 @@ def whole(graph: NetworkGraph, indices: Sequence[int]) -> tuple[Part, ...]:
     return tuple(Part(index, full_box(graph.nodes[index].shape)) for index in indices)
 
 
-def _tensor_of(graph: NetworkGraph, index: int) -> Tensor:
+def computed_outputs(graph: NetworkGraph) -> tuple[int, ...]:
+    """Return the outputs that are no inputs, each once: what tasks have to write."""
+    return tuple(index for index in dict.fromkeys(graph.outputs) if index not in graph.inputs)
+
+
+def tensor_of(graph: NetworkGraph, index: int) -> Tensor:
+    """Return a node's shape and type."""
     node = graph.nodes[index]
     return Tensor(node.shape, node.dtype)

@@ -46,7 +46,7 @@ def split_ftp(
     PlanError
         The network has no such depth.
     """
-    end = _end_at(graph, depth) if depth is not None else _best_end(graph, grid)
+    end = end_at_depth(graph, depth) if depth is not None else _best_end(graph, grid)
     tiles = {place: _tile(graph, end, place, grid) for place in _places(graph, end, grid)}
     builder = SplitBuilder(graph)
     if reuse:
@@ -79,13 +79,14 @@ def fusible_ends(graph: NetworkGraph) -> tuple[int, ...]:
 _GLOBAL = frozenset(("mean", "sum", "max", "nn.softmax"))
 
 
-def _end_at(graph: NetworkGraph, depth: int) -> int:
+def end_at_depth(graph: NetworkGraph, depth: int) -> int:
+    """Return the first end of so many layers that can be fused, or of more."""
     ends = fusible_ends(graph)
     for end in ends:
         if graph.layers_before(end) >= depth > 0:
             return end
     depths = ", ".join(str(graph.layers_before(end)) for end in ends) or "none"
-    raise PlanError(f"ftp: the network has no fuse depth {depth}; possible are {depths}")
+    raise PlanError(f"the network has no fuse depth {depth}; possible are {depths}")
 
 
 def _best_end(graph: NetworkGraph, grid: tuple[int, int]) -> int:

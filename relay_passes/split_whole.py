@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
 from lcp_tvm.relay_passes.piece import carve
-from lcp_tvm.relay_passes.split import Split, SplitBuilder, whole
+from lcp_tvm.relay_passes.split import Split, SplitBuilder, computed_outputs, whole
 
 
 def split_whole(graph: NetworkGraph, name: str, replicas: int = 1) -> Split:
@@ -15,7 +15,9 @@ def split_whole(graph: NetworkGraph, name: str, replicas: int = 1) -> Split:
     replicas : data parallelism: each device holds the whole network (LCP, Figure 4a).
     """
     builder = SplitBuilder(graph)
-    piece = carve(graph, whole(graph, graph.outputs), graph.inputs)
-    builder.add("network", piece, function="network", device=0)
+    outputs = computed_outputs(graph)
+    if outputs:
+        piece = carve(graph, whole(graph, outputs), graph.inputs)
+        builder.add("network", piece, function="network", device=0)
     text = "none" if replicas == 1 else f"replicate:{replicas}"
     return builder.finish(name, text, replicas=replicas)
