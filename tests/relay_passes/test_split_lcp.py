@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm.relax import op as R
 
 from lcp_tvm.errors import PlanError
+from lcp_tvm.frontend.export import to_onnx
+from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.plan.plan import GATEWAY
 from lcp_tvm.quantise import quantise
 from lcp_tvm.relay_passes.lcp_branches import Merge, split_lcp_network
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.split_lcp import branch_ends, split_lcp
+from tests.frontend.models import save
 from tests.quantise.float_builder import Floats, network, pictures, small_residual
 from tests.relay_passes.split_reference import assert_same_function
 
@@ -57,6 +62,16 @@ def test_quantised_branches_send_int8(merge: Merge) -> None:
         (f"b{branch}_wide_out_q", "int8") for branch in range(3)
     ]
     assert_same_function(split_lcp(graph, "net"), integer)
+
+
+def test_branches_are_found_again_in_an_onnx_file(tmp_path: Path) -> None:
+    """The split architecture is one file; trained elsewhere, it comes back with its names."""
+    split = split_lcp_network(MODULE, 2)
+    module = load_onnx(save(to_onnx(split.module), tmp_path)).module
+    plan = split_lcp(read_graph(module), "net").plan
+    assert [task.name for task in plan.tasks] == ["branch_0", "branch_1", "head"]
+    assert tuple(plan.tasks[branch].writes[0].tensor for branch in (0, 1)) == split.outputs
+    assert_same_function(split_lcp(read_graph(module), "net"), split.module)
 
 
 def test_branches_divide_the_weights() -> None:
