@@ -184,16 +184,15 @@ def _compute(
     available: Mapping[int, list[tuple[Box, int]]],
 ) -> int:
     """Write the step that computes a part of a node."""
-    operands: list[int | Box] = []
-    for operand, box in zip(node.operands, slicing.operands, strict=True):
-        if box is None:
-            continue
-        if isinstance(operand, Constant):
-            operands.append(box)
-        else:
-            operands.append(_assemble(writer, available[operand], box))
-    if node.op == "concat" and len(operands) == 1 and isinstance(operands[0], int):
-        return operands[0]  # all of it comes from one operand
+    operands = [
+        box
+        if box is None or isinstance(operand, Constant)
+        else _assemble(writer, available[operand], box)
+        for operand, box in zip(node.operands, slicing.operands, strict=True)
+    ]
+    needed = [operand for operand in operands if operand is not None]
+    if node.op == "concat" and len(needed) == 1 and isinstance(needed[0], int):
+        return needed[0]  # all of it comes from one operand
     return writer.apply(node.index, slicing.box, operands, slicing.operands, slicing.padding)
 
 

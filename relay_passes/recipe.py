@@ -16,10 +16,13 @@ from lcp_tvm.relay_passes.slicing import Padding, macs
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A node's operator on values, and on these boxes of its constants."""
+    """A node's operator on values, and on these boxes of its constants.
+
+    ``operands`` has one entry for each of the node's: None where nothing of it is needed.
+    """
 
     node: int
-    operands: tuple[int | Box, ...]
+    operands: tuple[int | Box | None, ...]
     padding: Padding | None
     result: Tensor
     macs: int = 0
@@ -87,7 +90,7 @@ class RecipeWriter:
         self,
         node: int,
         box: Box,
-        operands: Sequence[int | Box],
+        operands: Sequence[int | Box | None],
         boxes: tuple[Box | None, ...],
         padding: Padding | None,
     ) -> int:

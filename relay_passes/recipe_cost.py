@@ -20,7 +20,7 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
     values = len(recipe.args) + len(recipe.steps)
     readers: list[list[int]] = [[] for _ in range(values)]
     for number, step in enumerate(recipe.steps, start=len(recipe.args)):
-        for value in _operands(step):
+        for value in dict.fromkeys(_operands(step)):
             readers[value].append(number)
     fused = [False] * values
     stored_at = list(range(values))  # the step that a fused value's chain ends with
@@ -82,10 +82,10 @@ def _weight_bytes(graph: NetworkGraph, recipe: Recipe) -> int:
     for step in recipe.steps:
         if not isinstance(step, Apply):
             continue
-        constants = [c for c in graph.nodes[step.node].operands if isinstance(c, Constant)]
-        boxes = [box for box in step.operands if not isinstance(box, int)]
-        for constant, box in zip(constants, boxes, strict=True):
-            found[id(constant), box] = prod(box_shape(box)) * ITEM_SIZE[constant.dtype]
+        operands = graph.nodes[step.node].operands
+        for constant, box in zip(operands, step.operands, strict=True):
+            if isinstance(constant, Constant) and isinstance(box, tuple):
+                found[id(constant), box] = prod(box_shape(box)) * ITEM_SIZE[constant.dtype]
     return sum(found.values())
 
 

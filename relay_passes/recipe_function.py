@@ -98,11 +98,12 @@ def _type(tensor: Tensor) -> relax.TensorType:
 
 
 def _apply(node: Node, step: Apply, values: list[Any], constants: _Constants) -> Any:
-    held = iter([operand for operand in node.operands if isinstance(operand, Constant)])
-    tensors = [
-        values[operand] if isinstance(operand, int) else constants.part(next(held), operand)
-        for operand in step.operands
-    ]
+    tensors = []
+    for operand, value in zip(node.operands, step.operands, strict=True):
+        if isinstance(value, int):
+            tensors.append(values[value])
+        elif value is not None and isinstance(operand, Constant):
+            tensors.append(constants.part(operand, value))
     call = node.call
     attrs = call.attrs
     if node.op in ("reshape", "flatten"):

@@ -124,7 +124,8 @@ def _conv2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
     if groups > 1:
         per_group = weight[0] // groups
         first, last = channels[0] // per_group, -(-channels[1] // per_group)
-        channels = (first * per_group, last * per_group)
+        if last - first > 1:  # within one group it is a convolution of that group's inputs
+            channels = (first * per_group, last * per_group)
         inputs = (first * weight[1], last * weight[1])
     grown = (box[0], channels, *box[2:])
     kernels = (channels, *((0, size) for size in weight[1:]))
@@ -145,6 +146,8 @@ def _pool2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
 def _plain(node: Node) -> bool:
     """Whether a convolution or pool has a layout and rounding that the rules know."""
     attrs = node.call.attrs
+    if node.op == "nn.conv2d" and str(attrs.kernel_layout) != "OIHW":
+        return False
     layout = attrs.data_layout if node.op == "nn.conv2d" else attrs.layout
     # With ceil_mode the last window reaches over the padding; it only matters for averages.
     rounds = node.op == "nn.avg_pool2d" and bool(attrs.ceil_mode)
