@@ -33,6 +33,7 @@ class Node:
 
     Attributes
     ----------
+    name : of the variable, made unique.
     op : the operator's name without "relax.", or "input".
     operands : the tensors it reads, in the order of the call, tuples opened.
     call : the Relax call; None for an input.
@@ -121,6 +122,7 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
     nodes: list[Node] = []
     numbers: dict[Any, int] = {}
     constants: dict[Any, Constant] = {}
+    names: set[str] = set()
 
     def constant(expr: Any) -> Constant:
         if expr not in constants:
@@ -130,8 +132,10 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
 
     def add(var: Any, op: str, operands: Sequence[Operand], call: Any) -> None:
         shape, dtype = _tensor_type(var)
+        name = var.name if var.name not in names else f"{var.name}#{len(nodes)}"
+        names.add(name)
         numbers[var] = len(nodes)
-        nodes.append(Node(len(nodes), var.name, op, tuple(operands), call, shape, dtype))
+        nodes.append(Node(len(nodes), name, op, tuple(operands), call, shape, dtype))
 
     for param in main.params:
         add(param, "input", (), None)
