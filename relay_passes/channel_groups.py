@@ -3,9 +3,10 @@
     conv a (64) -> relu -> depthwise conv -> conv b (32);  add(conv c (32), b)
     =>  {a, relu, depthwise}: a group of 64 units;  {b, c, add}: a group of 32 units
 
-Axis 1 of every tensor is a list of parts; a part is a group with so many consecutive channels for
-each of its units: after a flatten of 5x5 maps a unit has 25, in a grouped convolution as many as
-a group has. A layer with weights starts a group; additions and their like make two groups one.
+The channels of every tensor are a list of parts; a part is a group with so many consecutive
+channels for each of its units: after a flatten of 5x5 maps a unit has 25, in a grouped convolution
+as many as a group has. A layer with weights starts a group; additions and their like make two
+groups one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from math import gcd
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
+
+
+def channel_axis(shape: Sequence[int]) -> int:
+    """Return 1, or 2 for [1, 1, C, H, W], as which maps are normalised across channels."""
+    return 2 if len(shape) == 5 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +187,8 @@ def _require_weights(node: Node) -> None:
 def _same(reader: _Reader, node: Node) -> Layout:
     """Channel by channel; operands with one channel and constants broadcast."""
     operands = [reader.graph.nodes[index] for index in node.operands if isinstance(index, int)]
-    own = [operand for operand in operands if operand.shape[1:2] == node.shape[1:2]]
+    axis = channel_axis(node.shape)
+    own = [x for x in operands if x.shape[axis : axis + 1] == node.shape[axis : axis + 1]]
     if not own or len({len(operand.shape) for operand in operands}) > 1:
         raise PlanError(f"{node.name}: {node.op} makes channels, which cannot be divided")
     joined = reader.layouts[own[0].index]
@@ -224,18 +231,25 @@ def _concat(reader: _Reader, node: Node) -> Layout:
 
 
 def _reshape(reader: _Reader, node: Node) -> Layout:
-    """[1, C, H, W] -> [1, C * H * W], and [1, C] -> [1, C, 1, 1]."""
-    before = reader.graph.nodes[_first(node)].shape
-    channels, result = before[1], node.shape[1] if len(node.shape) > 1 else 0
-    if before[0] != 1 or node.shape[0] != 1 or result % channels or not result:
+    """[1, C, H, W] -> [1, C * H * W], [1, C] -> [1, C, 1, 1], [1, C, H, W] <-> [1, 1, C, H, W]."""
+    before, after = reader.graph.nodes[_first(node)].shape, node.shape
+    first, second = channel_axis(before), channel_axis(after)
+    leading = (*before[:first], *after[:second])
+    if any(size != 1 for size in leading) or len(after) < 2 or after[second] % before[first]:
         raise PlanError(
-            f"{node.name}: {node.op} {list(before)} -> {list(node.shape)} does not keep channels "
+            f"{node.name}: {node.op} {list(before)} -> {list(after)} does not keep channels "
             f"together and cannot be divided into branches"
         )
     # The elements keep their order, so the rest of the shape divides what is inside a channel.
-    return tuple(
-        ChannelPart(part.group, part.size * (result // channels)) for part in reader.data(node)[0]
-    )
+    grown = after[second] // before[first]
+    return tuple(ChannelPart(part.group, part.size * grown) for part in reader.data(node)[0])
+
+
+def _pool3d(reader: _Reader, node: Node) -> Layout:
+    """Local response normalisation: a mean over neighbouring channels, in a branch over its own."""
+    if node.shape != reader.graph.nodes[_first(node)].shape or len(node.shape) != 5:
+        raise PlanError(f"{node.name}: {node.op} across channels cannot be divided")
+    return _same(reader, node)
 
 
 def _axis_attribute(node: Node) -> list[int]:
@@ -255,6 +269,7 @@ _RULES: Mapping[str, _Rule] = {
     "matmul": _matmul,
     "concat": _concat,
     "reshape": _reshape,
+    "nn.avg_pool3d": _pool3d,
     "nn.pad": _along(_padded_axes),
     "strided_slice": _along(_sliced_axes),
     **{op: _along(_axis_attribute) for op in ("max", "mean", "min", "sum")},

@@ -22,7 +22,7 @@ from tvm.relax import op as R
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.relay_passes.body import Body
-from lcp_tvm.relay_passes.channel_groups import read_channels
+from lcp_tvm.relay_passes.channel_groups import Channels, channel_axis, read_channels
 from lcp_tvm.relay_passes.lcp_channels import (
     Indices,
     deal_units,
@@ -81,6 +81,7 @@ def split_lcp_network(
     last = _classification_layer(graph)
     cut = _end_of_branches(graph, last)
     channels = read_channels(graph, graph.nodes[: last.index + 1])
+    _check_groups(graph.nodes[: last.index], channels, branches)
     ranked = rank_units(graph, graph.nodes[: last.index + 1], channels)
     hands = [
         deal_units(order, narrow_width(group, branches, fatten), branches)
@@ -159,6 +160,19 @@ def _end_of_branches(graph: NetworkGraph, last: Node) -> Node:
     return end
 
 
+def _check_groups(nodes: Sequence[Node], channels: Channels, branches: int) -> None:
+    """Refuse grouped convolutions of too few groups: one whole group would be more than a share."""
+    for node in nodes:
+        if node.op == "nn.conv2d" and int(node.call.attrs.groups) > 1:
+            (part,) = channels.layouts[_data(node)]
+            group = channels.groups[part.group]
+            if part.size > 1 and group.width < branches and not group.fixed:
+                raise PlanError(
+                    f"{node.name}: a convolution in groups that stay whole can be divided into "
+                    f"{group.width} branches at most, not {branches}"
+                )
+
+
 def _data(node: Node) -> int:
     """Return the node that a layer or reduction reads."""
     return next(operand for operand in node.operands if isinstance(operand, int))
@@ -171,7 +185,9 @@ def _narrow(node: Node, values: Mapping[int, Any], kept: Mapping[int, Indices]) 
         data = _data(node)
         return _layer(node, values[data], _narrow_weight(node, kept[data], own))
     if node.op == "reshape":
-        return R.reshape(values[_data(node)], (1, len(own), *node.shape[2:]))
+        axis = channel_axis(node.shape)
+        sizes = (*node.shape[:axis], len(own), *node.shape[axis + 1 :])
+        return R.reshape(values[_data(node)], sizes)
     return _with_operands(
         node,
         [
@@ -200,7 +216,8 @@ def _weight(node: Node) -> NDArray[np.float32]:
 def _narrow_constant(node: Node, constant: Constant, kept: Indices) -> Any:
     """Return the part of a constant operand that belongs to the kept channels."""
     rank = len(constant.shape)
-    axis = 0 if node.op == "nn.prelu" else 1 - (len(node.shape) - rank)
+    behind = len(node.shape) - channel_axis(node.shape)  # axes from the channels to the last
+    axis = 0 if node.op == "nn.prelu" else rank - behind
     if not 0 <= axis < rank or constant.shape[axis] == 1:
         return constant.expr
     return relax.const(np.from_dlpack(constant.expr.value).take(kept, axis=axis))

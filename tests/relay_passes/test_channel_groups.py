@@ -102,6 +102,17 @@ def test_squeeze_and_excitation_scales_the_group_it_came_from() -> None:
     assert groups(body) == [("wide", 8), ("squeeze", 2)]
 
 
+def test_local_response_normalisation_keeps_the_group() -> None:
+    def body(f: Floats) -> Any:
+        h = f.conv(f.x, 8, 1, "a")
+        h = f.emit(R.reshape(h, (1, 1, 8, 8, 8)), "deep")
+        h = f.emit(R.nn.avg_pool3d(h, [5, 1, 1], padding=[2, 0, 0, 2, 0, 0]), "mean")
+        return f.emit(R.reshape(h, (1, 8, 8, 8)), "back")
+
+    assert groups(body) == [("a", 8)]
+    assert layout(body, "back") == [("a", 1)]
+
+
 def _shuffle(f: Floats) -> Any:
     return f.emit(R.permute_dims(f.conv(f.x, 4, 1, "a"), [0, 2, 3, 1]), "moved")
 

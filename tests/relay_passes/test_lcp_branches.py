@@ -144,6 +144,34 @@ def test_squeeze_and_excitation_and_slopes_are_cut_along() -> None:
     assert split.widths == {"wide": (8, 4), "squeeze": (4, 2), "excite": (8, 4)}
 
 
+def test_local_response_normalisation_is_over_a_branchs_own_channels() -> None:
+    """LCP, Table 2: CifarNet-split2 has 4 normalisations, so each branch has its own two."""
+
+    def body(f: Floats) -> Any:
+        h = f.conv(f.x, 8, 3, "conv")
+        energy = f.emit(R.reshape(f.emit(R.multiply(h, h)), (1, 1, 8, 8, 8)))
+        energy = f.emit(R.nn.avg_pool3d(energy, [5, 1, 1], padding=[2, 0, 0, 2, 0, 0]), "mean")
+        h = f.emit(R.divide(h, f.emit(R.add(f.emit(R.reshape(energy, (1, 8, 8, 8))), one))))
+        flat = f.emit(R.reshape(h, (1, 512)))
+        return f.emit(R.matmul(flat, relax.const(f.normal(512, 5))))
+
+    one = relax.const(np.float32(1))
+    split = split_lcp_network(Floats(1, 3, 8, 8).build(body), 2)
+    assert shapes(split.module)["b1_mean"] == (1, 1, 4, 8, 8)
+
+
+def test_a_convolution_can_be_the_classification_layer() -> None:
+    """SqueezeNet: pooling over whole channels comes after it."""
+
+    def body(f: Floats) -> Any:
+        h = f.relu(f.conv(f.x, 8, 3, "conv"), "relu")
+        return f.emit(R.mean(f.relu(f.conv(h, 5, 1, "scores")), [2, 3], keepdims=True))
+
+    split = split_lcp_network(Floats(1, 3, 8, 8).build(body), 4)
+    assert split.outputs == ("b0_relu", "b1_relu", "b2_relu", "b3_relu")
+    assert constant(split.module, "scores").shape == (5, 8, 1, 1)
+
+
 def test_a_split_network_quantises() -> None:
     split = split_lcp_network(Floats(1, 3, 8, 8).build(small_residual), 2)
     x = pictures(8, 3, 8, 8)
@@ -268,6 +296,18 @@ def _one_layer(f: Floats) -> Any:
 def test_networks_without_a_classification_layer_are_refused(body: Body, said: str) -> None:
     with pytest.raises(PlanError, match=said):
         split_lcp_network(Floats(1, 3, 8, 8).build(body), 2)
+
+
+def test_groups_of_a_convolution_stay_whole() -> None:
+    def body(f: Floats) -> Any:
+        h = f.relu(f.conv(f.conv(f.x, 8, 3, "first"), 8, 3, "grouped", groups=2))
+        return f.emit(R.mean(f.conv(h, 5, 1, "scores"), [2, 3], keepdims=True))
+
+    module = Floats(1, 3, 8, 8).build(body)
+    split = split_lcp_network(module, 2)
+    assert constant(split.module, "b1_grouped").shape == (4, 4, 3, 3)
+    with pytest.raises(PlanError, match=r"grouped: .* into 2 branches at most, not 4"):
+        split_lcp_network(module, 4)
 
 
 @pytest.mark.parametrize(("branches", "fatten"), [(0, 0), (1, 10), (2, 101), (4, -10)])
