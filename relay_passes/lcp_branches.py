@@ -96,29 +96,17 @@ def split_lcp_network(
     ]
 
     body = Body(module["main"])
-    params = dict(zip(graph.inputs, module["main"].params, strict=True))
+    inputs = dict(zip(graph.inputs, module["main"].params, strict=True))
     ends = []
     for branch in range(branches):
-        values: dict[int, Any] = dict(params)
-        for node in graph.nodes[len(params) : cut.index + 1]:
+        values: dict[int, Any] = dict(inputs)
+        for node in graph.nodes[len(inputs) : cut.index + 1]:
             narrow = _narrow(node, values, kept[branch])
             values[node.index] = body.emit(narrow, f"b{branch}_{node.name}")
         ends.append(values[cut.index])
     values = {cut.index: _merged(body, ends, merge)}
     for node in graph.nodes[cut.index + 1 :]:
-        if node.index < last.index:
-            own = [branch[node.index] for branch in kept]
-            merged = np.concatenate(own) if merge == "concat" else own[0]
-            value = _narrow(node, values, {node.index: merged})
-        elif node is last:
-            data = _data(node)
-            weight = _merged_weight(node, [branch[data] for branch in kept], merge)
-            value = _layer(node, values[data], weight)
-        else:
-            value = _with_operands(
-                node, [o.expr if isinstance(o, Constant) else values[o] for o in node.operands]
-            )
-        values[node.index] = body.emit(value, node.name)
+        values[node.index] = body.emit(_of_head(node, last, values, kept, merge), node.name)
     return LcpNetwork(
         body.into(module, values[graph.outputs[0]]),
         tuple(end.name for end in ends),
@@ -249,6 +237,27 @@ def _merged(body: Body, ends: Sequence[Any], merge: Merge) -> Any:
     for end in ends[1:]:
         total = body.emit(R.add(total, end), "merged")
     return total
+
+
+def _of_head(
+    node: Node,
+    last: Node,
+    values: Mapping[int, Any],
+    kept: Sequence[Mapping[int, Indices]],
+    merge: Merge,
+) -> Any:
+    """Return an operator after the merge; ``last`` is the classification layer."""
+    if node.index < last.index:  # pooling or flattening, of all branches' channels
+        own = [branch[node.index] for branch in kept]
+        merged = np.concatenate(own) if merge == "concat" else own[0]
+        return _narrow(node, values, {node.index: merged})
+    if node is last:
+        data = _data(node)
+        weight = _merged_weight(node, [branch[data] for branch in kept], merge)
+        return _layer(node, values[data], weight)
+    return _with_operands(
+        node, [o.expr if isinstance(o, Constant) else values[o] for o in node.operands]
+    )
 
 
 def _merged_weight(node: Node, kept: Sequence[Indices], merge: Merge) -> NDArray[np.float32]:
