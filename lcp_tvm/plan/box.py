@@ -26,6 +26,11 @@ def box_size(box: Box) -> int:
     return prod(max(end - begin, 0) for begin, end in box)
 
 
+def box_text(box: Box) -> str:
+    """Return a box as Python writes slices: ``[0:1, 0:3, 4:8]``."""
+    return f"[{', '.join(f'{begin}:{end}' for begin, end in box)}]"
+
+
 def is_empty(box: Box) -> bool:
     """Whether the box holds no element; a box of no dimensions holds one."""
     return any(end <= begin for begin, end in box)
@@ -38,7 +43,7 @@ def intersect(a: Box, b: Box) -> Box:
 
 def overlaps(a: Box, b: Box) -> bool:
     """Whether two boxes share an element."""
-    return all(max(p, r) < min(q, s) for (p, q), (r, s) in zip(a, b, strict=True))
+    return all(p < q and p < s and r < q and r < s for (p, q), (r, s) in zip(a, b, strict=True))
 
 
 def contains(outer: Box, inner: Box) -> bool:
