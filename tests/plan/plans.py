@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from lcp_tvm.plan.box import Box, Range, box_shape, full_box, intersect
 from lcp_tvm.plan.plan import (
@@ -85,6 +86,19 @@ def a_function(
 
 def whole(tensors: Mapping[str, Tensor], name: str) -> Region:
     return Region(name, full_box(tensors[name].shape))
+
+
+def with_task(plan: Plan, number: int, **changes: Any) -> Plan:
+    """Return the plan with another task in place of one."""
+    tasks = list(plan.tasks)
+    tasks[number] = replace(tasks[number], **changes)
+    return replace(plan, tasks=tuple(tasks))
+
+
+def again(plan: Plan) -> Plan:
+    """Return the plan with functions that suit its tasks."""
+    fresh = a_plan(plan.split, plan.tensors, plan.inputs, plan.outputs, plan.tasks)
+    return replace(fresh, devices=plan.devices)
 
 
 def chain(stages: int, split: str | None = None) -> Plan:
