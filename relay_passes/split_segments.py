@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lcp_tvm.plan.box import Range
 from lcp_tvm.plan.plan import Device
+from lcp_tvm.relay_passes.boundaries import Boundary
 from lcp_tvm.relay_passes.grid import weighted_ranges
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
 from lcp_tvm.relay_passes.piece import Part, carve, trace
@@ -26,12 +26,13 @@ _AXIS = {"rows": 2, "channels": 1}
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Layers up to node ``end``, on devices in proportion to their weights."""
+    """Layers between two boundaries, on devices in proportion to their weights."""
 
-    end: int
+    start: Boundary
+    end: Boundary
     kind: Kind
     devices: tuple[Device, ...]
-    weights: tuple[float, ...]
+    weights: tuple[float, ...] = (1.0,)
 
 
 def split_segments(
@@ -42,33 +43,49 @@ def split_segments(
     Parameters
     ----------
     text : the split's text.
-    segments : in order; the first begins at the input, the last ends at the output, and each end
-        is a cut of the graph.
+    segments : in order, from the first boundary to the last.
     devices : numbers that devices have.
     """
     builder = SplitBuilder(graph)
-    sources: tuple[int, ...] = graph.inputs
-    for number, segment in enumerate(segments):
-        for device, part in zip(segment.devices, _parts(graph, segment), strict=True):
-            if part is None:
-                continue
-            own = f"s{number}" if segment.kind == "one" else f"s{number}_d{device}"
-            piece = carve(graph, [part], sources)
-            builder.add(own, piece, function=f"s{number}_{segment.kind}", device=device)
-        sources = (segment.end,)
+    for number, segment in enumerate(merged(segments)):
+        for position, device in enumerate(segment.devices):
+            targets = _targets(graph, segment, position)
+            if targets:
+                label = f"s{number}_{segment.kind}"
+                own = label if segment.kind == "one" else f"{label}_{device}"
+                builder.add(
+                    own, carve(graph, targets, segment.start), function=label, device=device
+                )
     return builder.finish(name, text, devices)
 
 
-def _parts(graph: NetworkGraph, segment: Segment) -> list[Part | None]:
-    """Return what each device computes of the segment's end; None where its share is too small."""
-    box = graph.nodes[segment.end].box
-    if segment.kind == "one":
-        return [Part(segment.end, box)]
-    axis = _AXIS[segment.kind]
-    return [
-        Part(segment.end, (*box[:axis], side, *box[axis + 1 :])) if side[0] < side[1] else None
-        for side in weighted_ranges(box[axis][1], segment.weights)
-    ]
+def merged(segments: Sequence[Segment]) -> list[Segment]:
+    """Join segments that follow one another on one device."""
+    joined: list[Segment] = []
+    for segment in segments:
+        before = joined[-1] if joined else None
+        if before and before.kind == segment.kind == "one" and before.devices == segment.devices:
+            joined[-1] = Segment(before.start, segment.end, "one", segment.devices)
+        else:
+            joined.append(segment)
+    return joined
+
+
+def _targets(graph: NetworkGraph, segment: Segment, position: int) -> list[Part]:
+    """Return what one of the devices computes of what the segment makes."""
+    targets = []
+    for node in segment.end:
+        box = graph.nodes[node].box
+        if node in segment.start:
+            continue
+        if segment.kind == "one":
+            targets.append(Part(node, box))
+            continue
+        axis = _AXIS[segment.kind]
+        side = weighted_ranges(box[axis][1], segment.weights)[position]
+        if side[0] < side[1]:
+            targets.append(Part(node, (*box[:axis], side, *box[axis + 1 :])))
+    return targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +98,27 @@ class Share:
 
 
 def share_of(
-    graph: NetworkGraph, start: int, end: int, kind: Kind, fraction: float
+    graph: NetworkGraph, start: Boundary, end: Boundary, kind: Kind, fraction: float
 ) -> Share | None:
     """Return what a device in the middle takes that has this fraction of a segment.
 
     None where the segment cannot be split so finely.
     """
-    box = graph.nodes[end].box
-    if kind != "one":
-        axis = _AXIS[kind]
-        if len(box) <= axis:
-            return None
-        size = box[axis][1]
-        length = round(size * fraction)
-        if length < 1:
-            return None
-        begin = (size - length) // 2
-        side: Range = (begin, begin + length)
-        box = (*box[:axis], side, *box[axis + 1 :])
-    traced = trace(graph, [Part(end, box)], {start})
+    targets = []
+    for node in end:
+        if node in start:
+            continue
+        box = graph.nodes[node].box
+        if kind != "one":
+            axis = _AXIS[kind]
+            if len(box) <= axis:
+                return None
+            size = box[axis][1]
+            length = round(size * fraction)
+            if length < 1:
+                return None
+            begin = (size - length) // 2
+            box = (*box[:axis], (begin, begin + length), *box[axis + 1 :])
+        targets.append(Part(node, box))
+    traced = trace(graph, targets, start)
     return Share(traced.macs(graph), traced.read_bytes(graph), traced.weight_bytes(graph))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcp_tvm.plan.plan import GATEWAY, Region
+from lcp_tvm.relay_passes.boundaries import boundaries
 from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
 from lcp_tvm.relay_passes.split_segments import Segment, share_of, split_segments
 from tests.relay_passes.spatial_networks import Net, networks
@@ -18,19 +21,22 @@ DEVICES = 4
 
 @st.composite
 def segmentations(draw: st.DrawFn, graph: NetworkGraph) -> list[Segment]:
-    """Any cuts, with any kind of split and devices of any speed between them."""
-    cuts = [cut for cut in graph.cuts() if cut not in graph.inputs]
-    chosen = sorted({*draw(st.lists(st.sampled_from(cuts), max_size=4)), graph.outputs[0]})
+    """Any fuse points, with any kind of split and devices of any speed between them."""
+    marks = boundaries(graph)
+    inner = draw(st.lists(st.sampled_from(range(1, len(marks))), max_size=4))
+    chosen = sorted({0, *inner, len(marks) - 1})
     segments = []
-    for end in chosen:
-        spatial = len(graph.nodes[end].shape) == 4
+    for first, last in itertools.pairwise(chosen):
+        start, end = marks[first], marks[last]
+        spatial = all(len(graph.nodes[node].shape) == 4 for node in end)
         kind = draw(st.sampled_from(["one", "channels", *(["rows"] if spatial else [])]))
         if kind == "one":
-            segments.append(Segment(end, "one", (draw(st.sampled_from([0, GATEWAY])),), (1.0,)))
+            device = draw(st.sampled_from([0, GATEWAY]))
+            segments.append(Segment(start, end, "one", (device,)))
             continue
         count = draw(st.integers(1, DEVICES))
         weights = tuple(draw(st.floats(0.1, 3)) for _ in range(count))
-        segments.append(Segment(end, kind, tuple(range(count)), weights))
+        segments.append(Segment(start, end, kind, tuple(range(count)), weights))
     return segments
 
 
@@ -49,7 +55,7 @@ def test_any_segments_compute_the_same(integer: bool) -> None:
 def test_rows_are_as_many_as_the_weights_say_and_read_their_halo() -> None:
     module = Net(3, 12, 8).build(lambda net, h: net.conv(h, 2))
     graph = read_graph(module)
-    rows = Segment(graph.outputs[0], "rows", (0, 1), (1.0, 2.0))
+    rows = Segment(*boundaries(graph), "rows", (0, 1), (1.0, 2.0))
     plan = split_segments(graph, "net", "auto", [rows], 2).plan
     assert [task.writes[0].box[2] for task in plan.tasks] == [(0, 4), (4, 12)]
     assert [task.reads for task in plan.tasks] == [
@@ -58,17 +64,34 @@ def test_rows_are_as_many_as_the_weights_say_and_read_their_halo() -> None:
     ]
 
 
+def test_segments_that_follow_one_another_on_a_device_are_one_task() -> None:
+    module = Net(3, 12, 8).build(lambda net, h: net.conv(net.conv(net.conv(h, 2), 2), 2))
+    graph = read_graph(module)
+    marks = boundaries(graph)
+    devices = (0, 0, GATEWAY)
+    segments = [
+        Segment(start, end, "one", (device,))
+        for start, end, device in zip(marks[:-1], marks[1:], devices, strict=True)
+    ]
+    plan = split_segments(graph, "net", "auto", segments, 1).plan
+    assert [(task.name, task.device) for task in plan.tasks] == [
+        ("s0_one", 0),
+        ("s1_one", GATEWAY),
+    ]
+
+
 def test_a_share_counts_work_halo_and_weights() -> None:
     module = Net(3, 12, 8).build(lambda net, h: net.conv(h, 2))
     graph = read_graph(module)
-    whole = share_of(graph, 0, graph.outputs[0], "one", 1.0)
-    half = share_of(graph, 0, graph.outputs[0], "rows", 0.5)
-    channel = share_of(graph, 0, graph.outputs[0], "channels", 0.5)
+    start, end = boundaries(graph)
+    whole = share_of(graph, start, end, "one", 1.0)
+    half = share_of(graph, start, end, "rows", 0.5)
+    channel = share_of(graph, start, end, "channels", 0.5)
     assert whole is not None
-    assert whole.macs == 2 * 12 * 8 * 27
     assert half is not None
+    assert channel is not None
+    assert whole.macs == 2 * 12 * 8 * 27
     assert half.macs == whole.macs // 2
     assert half.read == 4 * 3 * (6 + 2) * 8
-    assert channel is not None
     assert channel.weights == whole.weights // 2
-    assert share_of(graph, 0, graph.outputs[0], "channels", 0.1) is None
+    assert share_of(graph, start, end, "channels", 0.1) is None
