@@ -76,13 +76,15 @@ class NetworkGraph:
     def cuts(self) -> tuple[int, ...]:
         """Return the nodes through which everything passes, in order, from input to output.
 
-        Before such a node nothing is computed that is read after it, except the node itself.
+        Before such a node nothing is computed that is read or returned after it, except the node
+        itself.
         """
         found, farthest = [], 0
+        returned = set(self.outputs).difference(self.inputs)
         for node in self.nodes:
             if farthest <= node.index:
                 found.append(node.index)
-            beyond = [len(self.nodes)] if node.index in self.outputs else []
+            beyond = [len(self.nodes)] if node.index in returned else []
             farthest = max([farthest, *self.users[node.index], *beyond])
         return tuple(found)
 

@@ -18,7 +18,7 @@ from lcp_tvm.plan.plan import GATEWAY, Region
 from lcp_tvm.relay_passes.grid import even_ranges
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
 from lcp_tvm.relay_passes.piece import Part, Piece, carve
-from lcp_tvm.relay_passes.split import Split, SplitBuilder, whole
+from lcp_tvm.relay_passes.split import Split, SplitBuilder, computed_outputs, whole
 
 Place = tuple[int, int]
 """Row and column in the grid."""
@@ -54,8 +54,9 @@ def split_ftp(
     else:
         for place, piece in tiles.items():
             builder.add(_name(place), piece, function="tile")
-    if end not in graph.outputs:
-        head = carve(graph, whole(graph, graph.outputs), {end})
+    rest = [index for index in computed_outputs(graph) if index != end]
+    if rest:
+        head = carve(graph, whole(graph, rest), {end})
         builder.add("head", head, function="head", device=GATEWAY)
     layers = graph.layers_before(end)
     text = f"ftp:{grid[0]}x{grid[1]}@{layers}" + (":reuse" if reuse else "")

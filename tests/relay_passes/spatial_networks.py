@@ -32,6 +32,7 @@ class Net:
         self.x = relax.Var("image", relax.TensorType(shape, "float32"))
 
     def build(self, body: Callable[[Net, Any], Any]) -> tvm.IRModule:
+        """Return a network of what ``body`` makes of the picture: a result, or a tuple of them."""
         bb = self.builder
         with bb.function("main", [self.x]):
             with bb.dataflow():
@@ -42,11 +43,13 @@ class Net:
                     h = bb.emit(R.clip(h, -128, 127))
                     h = bb.emit(R.astype(h, "int8"))
                 h = body(self, h)
-                if self.integer:
-                    h = bb.emit(R.astype(h, "float32"))
-                    h = bb.emit(R.multiply(h, relax.const(np.float32(1 / 16))))
-                out = bb.emit_output(h)
-            bb.emit_func_output(out)
+                results = []
+                for result in h if isinstance(h, tuple) else (h,):
+                    if self.integer:
+                        result = bb.emit(R.astype(result, "float32"))
+                        result = bb.emit(R.multiply(result, relax.const(np.float32(1 / 16))))
+                    results.append(bb.emit_output(result))
+            bb.emit_func_output(results if len(results) > 1 else results[0])
         return bb.finalize()
 
     def conv(

@@ -24,15 +24,19 @@ def assert_same_function(split: Split, module: tvm.IRModule, seed: int = 0) -> N
     x = np.random.default_rng(seed).uniform(-1, 1, tensor.shape).astype(np.float32)
 
     def call(name: str, arguments: Sequence[Array]) -> list[Array]:
-        result = evaluate(tvm.IRModule({"main": functions[name]}), *arguments)
-        return list(result) if isinstance(result, tuple) else [result]
+        return _results(evaluate(tvm.IRModule({"main": functions[name]}), *arguments))
 
-    wanted = evaluate(module, x)
+    wanted = _results(evaluate(module, x))
     integer = any(node.dtype == "int8" for node in split.graph.nodes)
     for fallback in (False, True):
         got = run_plan(split.plan, call, {split.plan.inputs[0]: x}, fallback=fallback)
-        (result,) = got.values()
-        if integer:
-            np.testing.assert_array_equal(result, wanted)
-        else:
-            np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+        for name, want in zip(split.plan.outputs, wanted, strict=True):
+            if integer:
+                np.testing.assert_array_equal(got[name], want)
+            else:
+                largest = np.abs(want).max()
+                np.testing.assert_allclose(got[name], want, rtol=0, atol=1e-5 * largest)
+
+
+def _results(value: Any) -> list[Array]:
+    return list(value) if isinstance(value, tuple) else [value]
