@@ -10,6 +10,7 @@ around its own from the strips beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import Range
@@ -43,7 +44,9 @@ def split_strips(
     PlanError
         The network has no such depth, or the weights are not one a device.
     """
-    if weights is not None and (len(weights) != devices or min(weights) < 0 or not any(weights)):
+    if weights is not None and (
+        len(weights) != devices or min(weights) < 0 or not 0 < sum(weights) < inf
+    ):
         raise PlanError(
             f"strips: {devices} devices want as many weights, none below 0 and one above; "
             f"found {list(weights)}"
