@@ -1,0 +1,290 @@
+"""Work stealing, as DeepThings does it (section IV-B), with reuse of overlaps (IV-C).
+
+    thief                 gateway            source of a frame
+      |                      |<---- has work -------|   when a frame comes
+      |---- who has work? -->|                      |
+      |<--- the source ------|                      |
+      |---- a task, please ------------------------>|
+      |<--- what it reads of the frame -------------|
+      |---- the overlaps --->|                      |   when all of them are in the pool
+      |<--- the overlaps ----|                      |
+      |==== computes         |                      |==== computes tasks of its own queue
+      |---- overlaps ------->|<---- overlaps -------|
+      |---- results -------->|<---- results --------|
+
+A queue is served in plan order, but for tasks that cannot run yet: what they read is neither in
+the gateway's pool nor with the taker, and they have no fallback. A task with a fallback never
+waits. Whoever serves a queue knows what is in the pool. A device does one thing at a time: it
+computes, fetches, or asks for work; when nobody has any, it sleeps and asks again. Tasks for the
+gateway run there when all that they read has come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from lcp_tvm.plan.plan import GATEWAY, Plan
+from lcp_tvm.predict.board import Board, Call
+from lcp_tvm.predict.clock import T, after
+from lcp_tvm.predict.cluster import Cluster
+from lcp_tvm.predict.flow import FlowFrame, FlowSimulation, Route
+from lcp_tvm.predict.pieces import Reads
+from lcp_tvm.predict.placement import bound_machine, group
+from lcp_tvm.predict.simulation import Load
+from lcp_tvm.predict.stealable import Way, find_stealable
+from lcp_tvm.predict.wiring import ANYWHERE
+
+POLL_MS = 100.0
+"""How long a device sleeps when nobody has work: an estimate, the paper does not say."""
+
+CONTROL_BYTES = 64
+"""Of a question or a refusal; what LCP measured the latency of its WiFi with."""
+
+
+class StealFrame(FlowFrame):
+    """A frame, its queue, and where its results are.
+
+    Attributes
+    ----------
+    queue : tasks that nobody has taken yet, in order.
+    ran_on : by task, the machine that has computed it.
+    pooled : tasks of whose results the gateway has all that others read.
+    """
+
+    __slots__ = ("pooled", "queue", "ran_on")
+
+    def __init__(
+        self, number: int, source: int, arrived_ms: float, route: Route, queue: list[int]
+    ) -> None:
+        super().__init__(number, source, arrived_ms, route)
+        self.queue = queue
+        self.ran_on: dict[int, int] = {}
+        self.pooled: set[int] = set()
+
+    def is_ready(self, way: Way, machine: int) -> bool:
+        """Whether a machine could have all that a way to compute a task reads."""
+        if not way.needs:
+            return True
+        ready = sum(
+            all(task in self.pooled or self.ran_on.get(task) == machine for task in read)
+            for read in way.reads
+        )
+        return ready >= way.needs
+
+
+Taken = tuple[StealFrame, int, bool]
+"""A frame, a task of it, and whether to run the task's fallback."""
+
+
+class StealingSimulation(FlowSimulation):
+    """Idle devices steal from the queues of frames' sources."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        cluster: Cluster,
+        reads: Reads,
+        load: Load,
+        *,
+        seed: int = 0,
+        trace: bool = False,
+    ) -> None:
+        super().__init__(plan, cluster, reads, load, seed=seed, trace=trace)
+        devices = len(cluster.devices)
+        self._tasks = find_stealable(plan, reads)
+        self._allowed = [self._machines_of(replica) for replica in range(plan.replicas)]
+        self._queues: list[deque[StealFrame]] = [deque() for _ in range(devices)]
+        self._registered = [0] * devices
+        self._last_victim = -1
+        self._engaged = [False] * devices
+        self._naps = [0] * devices
+
+    def places(self, replica: int, source: int) -> list[int]:
+        return [self.gateway if t.device == GATEWAY else ANYWHERE for t in self.plan.tasks]
+
+    def frame(self, number: int, source: int, arrived_ms: float) -> StealFrame:
+        route = self.route(self.replica(number), source)
+        queue = [task for task, place in enumerate(route.places) if place == ANYWHERE]
+        return StealFrame(number, source, arrived_ms, route, queue)
+
+    def begin(self, frame: FlowFrame) -> None:
+        assert isinstance(frame, StealFrame)
+        super().begin(frame)
+        if frame.queue:
+            queue = self._queues[frame.source]
+            queue.append(frame)
+            if len(queue) == 1:
+                self._register(frame.source, 1)
+        for machine in range(len(self._queues)) if frame.number == 0 else (frame.source,):
+            self._wake(machine)
+
+    def done(self, board: Board, call: Call, frame: FlowFrame) -> None:
+        assert isinstance(frame, StealFrame)
+        stealable = self._tasks[call.task]
+        if stealable is not None:
+            frame.ran_on[call.task] = board.number
+            self._engaged[board.number] = False
+        nbytes = 0 if stealable is None else stealable.pool_bytes
+        arrival = (frame, call.task, nbytes)
+        if nbytes and board.number != self.gateway:
+            name = f"{call.name} to pool"
+            self.links.send(board.number, self.gateway, nbytes, name, self._pool, arrival)
+        else:
+            self._pool(arrival)
+        super().done(board, call, frame)
+        if board.number < len(self._queues) and not board.has_waiting:
+            self._seek(board.number)
+
+    # The pool.
+
+    def _pool(self, arrival: tuple[StealFrame, int, int]) -> None:
+        frame, task, nbytes = arrival
+        self.keep(frame, len(self.plan.tasks), self.gateway, nbytes)
+        frame.pooled.add(task)
+        self._wake(frame.source)
+
+    # A device looks for work: _seek, _hint at the gateway, _ask, _give at the victim, _stolen.
+
+    def _wake(self, machine: int) -> None:
+        if not self._engaged[machine] and self.boards[machine].idle:
+            self._seek(machine)
+
+    def _seek(self, machine: int) -> None:
+        if self._engaged[machine] or self._serve_itself(machine) or len(self._queues) == 1:
+            return
+        self._engaged[machine] = True
+        self._tell(machine, self.gateway, "who has work?", self._hint, machine)
+
+    def _serve_itself(self, machine: int) -> bool:
+        """Take a task from its own queue; whether there was one."""
+        self._naps[machine] += 1
+        taken = self._take(machine, machine)
+        if taken is None:
+            return False
+        self._engaged[machine] = True
+        self._fetch(machine, taken, 0)
+        return True
+
+    def _hint(self, machine: int) -> None:
+        """Name the next device with a queue, in turn."""
+        devices = len(self._registered)
+        for step in range(1, devices + 1):
+            victim = (self._last_victim + step) % devices
+            if self._registered[victim] > 0 and victim != machine:
+                self._last_victim = victim
+                pair = (machine, victim)
+                self._tell(self.gateway, machine, "that device", self._ask, pair)
+                return
+        self._tell(self.gateway, machine, "nobody", self._sleep, machine)
+
+    def _ask(self, pair: tuple[int, int]) -> None:
+        machine, victim = pair
+        self._tell(machine, victim, "a task, please", self._give, pair)
+
+    def _give(self, pair: tuple[int, int]) -> None:
+        machine, victim = pair
+        taken = self._take(victim, machine)
+        if taken is None:
+            self._tell(victim, machine, "no task", self._sleep, machine)
+            return
+        nbytes = self._way(taken).frame_bytes
+        name = f"frame to {self.plan.tasks[taken[1]].name}"
+        self.links.send(victim, machine, nbytes, name, self._stolen, (machine, taken, nbytes))
+
+    def _stolen(self, arrival: tuple[int, Taken, int]) -> None:
+        machine, taken, nbytes = arrival
+        self.boards[machine].hold(nbytes)
+        self._fetch(machine, taken, nbytes)
+
+    def _sleep(self, machine: int) -> None:
+        """Sleep, unless a frame of its own has come meanwhile."""
+        self._engaged[machine] = False
+        if not self._serve_itself(machine):
+            after(self.env, POLL_MS, self._slept, (machine, self._naps[machine]))
+
+    def _slept(self, sleeper: tuple[int, int]) -> None:
+        machine, nap = sleeper
+        if nap == self._naps[machine]:
+            self._wake(machine)
+
+    # A device with a task: _fetch, _serve at the gateway, _fetched.
+
+    def _fetch(self, machine: int, taken: Taken, held_bytes: int) -> None:
+        """Get what the task reads of others' results, unless it is here already; then run it."""
+        frame, task, is_fallback = taken
+        nbytes = sum(
+            nbytes
+            for other, nbytes in self._way(taken).fetch_bytes
+            if other in frame.pooled and frame.ran_on.get(other) != machine
+        )
+        if nbytes and machine != self.gateway:
+            request = (machine, taken, held_bytes, nbytes)
+            self._tell(machine, self.gateway, "overlaps, please", self._serve, request)
+        else:
+            call = self.call(task, machine, fallback=is_fallback)
+            self.boards[machine].submit(call, frame, held_bytes)
+
+    def _serve(self, request: tuple[int, Taken, int, int]) -> None:
+        machine, taken, _, nbytes = request
+        name = f"pool to {self.plan.tasks[taken[1]].name}"
+        self.links.send(self.gateway, machine, nbytes, name, self._fetched, request)
+
+    def _fetched(self, request: tuple[int, Taken, int, int]) -> None:
+        machine, (frame, task, is_fallback), held_bytes, nbytes = request
+        self.boards[machine].hold(nbytes)
+        call = self.call(task, machine, fallback=is_fallback)
+        self.boards[machine].submit(call, frame, held_bytes + nbytes)
+
+    # Queues.
+
+    def _take(self, victim: int, machine: int) -> Taken | None:
+        """Take the first task from a queue that a machine can run."""
+        for frame in self._queues[victim]:
+            allowed = self._allowed[self.replica(frame.number)]
+            for task in frame.queue:
+                stealable = self._tasks[task]
+                assert stealable is not None
+                if machine not in allowed[task]:
+                    continue
+                for number, way in enumerate(stealable.ways):
+                    if frame.is_ready(way, machine):
+                        self._remove(victim, frame, task)
+                        return frame, task, number > 0
+        return None
+
+    def _remove(self, victim: int, frame: StealFrame, task: int) -> None:
+        frame.queue.remove(task)
+        if not frame.queue:
+            self._queues[victim].remove(frame)
+            if not self._queues[victim]:
+                self._register(victim, -1)
+
+    def _register(self, machine: int, change: int) -> None:
+        name = "has work" if change > 0 else "has none"
+        self._tell(machine, self.gateway, name, self._registers, (machine, change))
+
+    def _registers(self, news: tuple[int, int]) -> None:
+        machine, change = news
+        self._registered[machine] += change
+
+    def _tell(
+        self, source: int, target: int, name: str, arrived: Callable[[T], None], value: T
+    ) -> None:
+        """Send a few words; within a machine they cost nothing."""
+        if source == target:
+            after(self.env, 0.0, arrived, value)
+        else:
+            self.links.send(source, target, CONTROL_BYTES, name, arrived, value)
+
+    def _way(self, taken: Taken) -> Way:
+        _, task, is_fallback = taken
+        stealable = self._tasks[task]
+        assert stealable is not None
+        return stealable.ways[int(is_fallback)]
+
+    def _machines_of(self, replica: int) -> list[frozenset[int]]:
+        """Return by task the devices that may run it."""
+        every = frozenset(group(self.plan, self.cluster, replica))
+        bound = [bound_machine(self.plan, self.cluster, t, replica) for t in self.plan.tasks]
+        return [every if machine is None else frozenset((machine,)) for machine in bound]
