@@ -12,10 +12,12 @@ from types import FrameType
 
 import click
 
+from lcp_tvm.cli.compare import compare_command
 from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
 from lcp_tvm.cli.dump import dump_command
 from lcp_tvm.cli.options import Debug, debug_option
+from lcp_tvm.cli.predict import predict_command
 from lcp_tvm.cli.report import report_command
 from lcp_tvm.cli.run import run_command
 from lcp_tvm.cli.worker import worker_command
@@ -38,8 +40,10 @@ def cli() -> None:
 
 for _command in (
     compile_command,
+    compare_command,
     run_command,
     report_command,
+    predict_command,
     dump_command,
     worker_command,
     demo_command,
