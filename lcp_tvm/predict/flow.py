@@ -1,8 +1,9 @@
-"""Policies that settle beforehand where tasks run: a task runs when all that it reads is there."""
+"""Where tasks run is settled beforehand: a task runs when all that it reads is there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.predict.board import Board, Call
@@ -10,7 +11,7 @@ from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
 from lcp_tvm.predict.frame import Frame
 from lcp_tvm.predict.pieces import Reads
-from lcp_tvm.predict.placement import deal_out, place_earliest
+from lcp_tvm.predict.placement import place_earliest
 from lcp_tvm.predict.simulation import Load, Simulation
 from lcp_tvm.predict.wiring import Message, Wiring, wire
 
@@ -42,7 +43,14 @@ class FlowFrame(Frame):
 
 
 class FlowSimulation(Simulation[FlowFrame]):
-    """Static assignment, or work sharing through the gateway."""
+    """Static assignment.
+
+    Attributes
+    ----------
+    relay : whether everything between two machines passes the gateway.
+    """
+
+    relay: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -51,7 +59,6 @@ class FlowSimulation(Simulation[FlowFrame]):
         reads: Reads,
         load: Load,
         *,
-        sharing: bool = False,
         seed: int = 0,
         trace: bool = False,
     ) -> None:
@@ -60,7 +67,6 @@ class FlowSimulation(Simulation[FlowFrame]):
         self.cluster = cluster
         self.reads = reads
         self.gateway = cluster.gateway_number
-        self._sharing = sharing
         self._outputs = len(plan.tasks)
         self._routes: dict[tuple[int, int], Route] = {}
         self._calls: dict[tuple[int, int, bool], Call] = {}
@@ -88,14 +94,12 @@ class FlowSimulation(Simulation[FlowFrame]):
         key = (replica, source)
         if key not in self._routes:
             places = self.places(replica, source)
-            wiring = wire(self.plan, self.reads, places, source, self.gateway, relay=self._sharing)
+            wiring = wire(self.plan, self.reads, places, source, self.gateway, relay=self.relay)
             self._routes[key] = Route(tuple(places), wiring)
         return self._routes[key]
 
     def places(self, replica: int, source: int) -> list[int]:
         """Return the machine of every task."""
-        if self._sharing:
-            return deal_out(self.plan, self.cluster, replica)
         return place_earliest(self.plan, self.cluster, self.reads, replica, source)
 
     def call(self, task: int, machine: int, *, fallback: bool = False) -> Call:
@@ -107,13 +111,29 @@ class FlowSimulation(Simulation[FlowFrame]):
 
     def send(self, message: Message, frame: FlowFrame, source: int) -> None:
         """Send a message to its target; within a machine it is there at once."""
-        target = message.target
-        if source == target:
-            self._deliver((message, frame))
+        if source == message.target:
+            self._deliver(message, frame)
         else:
-            self.links.send(
-                source, target, message.nbytes, message.name, self._deliver, (message, frame)
-            )
+            self.transmit(message, frame, source)
+
+    def transmit(self, message: Message, frame: FlowFrame, source: int) -> None:
+        """Put a message on the network."""
+        value = (message, frame)
+        self.links.send(source, message.target, message.nbytes, message.name, self.arrived, value)
+
+    def arrived(self, arrival: tuple[Message, FlowFrame]) -> None:
+        """Take a message from the network."""
+        self._deliver(*arrival)
+
+    def pass_on(self, message: Message, frame: FlowFrame) -> None:
+        """Send on what a message has brought."""
+        for onward in message.onward:
+            self.send(onward, frame, message.target)
+
+    def start(self, task: int, frame: FlowFrame) -> None:
+        """Run a task that has all that it reads."""
+        machine = frame.route.places[task]
+        self.boards[machine].submit(self.call(task, machine), frame, frame.held_bytes[task])
 
     def keep(self, frame: FlowFrame, task: int, machine: int, nbytes: int) -> None:
         """Keep data in a machine's memory until a task starts or the outputs are complete."""
@@ -121,8 +141,7 @@ class FlowSimulation(Simulation[FlowFrame]):
             self.boards[machine].hold(nbytes)
             frame.held_bytes[task] += nbytes
 
-    def _deliver(self, arrival: tuple[Message, FlowFrame]) -> None:
-        message, frame = arrival
+    def _deliver(self, message: Message, frame: FlowFrame) -> None:
         if message.nbytes:
             self.keep(frame, message.holder, message.target, message.nbytes)
         pending = frame.pending
@@ -130,14 +149,13 @@ class FlowSimulation(Simulation[FlowFrame]):
             pending[slot] -= 1
             if pending[slot] == 0:
                 self._filled(slot, frame)
-        for onward in message.onward:
-            self.send(onward, frame, message.target)
+        if message.onward:
+            self.pass_on(message, frame)
 
     def _filled(self, slot: int, frame: FlowFrame) -> None:
         """Go on where all has come that was waited for."""
         if slot < self._outputs:
-            machine = frame.route.places[slot]
-            self.boards[machine].submit(self.call(slot, machine), frame, frame.held_bytes[slot])
+            self.start(slot, frame)
         elif slot == self._outputs:
             self.boards[self.gateway].hold(-frame.held_bytes[slot])
             self.boards[frame.source].hold(-frame.route.wiring.input_bytes)

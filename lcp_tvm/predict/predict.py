@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lcp_tvm.errors import InputError
 from lcp_tvm.plan.plan import Plan, Policy
 from lcp_tvm.predict.cluster import Cluster
@@ -9,10 +11,17 @@ from lcp_tvm.predict.flow import FlowSimulation
 from lcp_tvm.predict.pieces import find_reads
 from lcp_tvm.predict.placement import shortage
 from lcp_tvm.predict.prediction import DeviceUse, Prediction, latency_of
+from lcp_tvm.predict.sharing import SharingSimulation
 from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.stealing import StealingSimulation
 
 MIB = 1 << 20
+
+SIMULATIONS: Mapping[Policy, type[FlowSimulation]] = {
+    "static": FlowSimulation,
+    "sharing": SharingSimulation,
+    "stealing": StealingSimulation,
+}
 
 
 def predict(
@@ -36,8 +45,8 @@ def predict(
     frames : how many to compute.
     policy : the plan's own by default. ``static`` runs tasks where they are bound, or else where
         each ends first; ``sharing`` deals unbound tasks out in turn and passes all data through
-        the gateway, one frame at a time; ``stealing`` lets idle devices fetch tasks from the
-        frame's source.
+        the gateway in lock-step, one frame at a time; ``stealing`` lets idle devices fetch tasks
+        from the frame's source.
     in_flight : frames that there are at a time: a new one comes when one is done.
     period_ms : between frames, in place of ``in_flight``.
     seed : of the network's jitter.
@@ -55,14 +64,8 @@ def predict(
     policy = policy or plan.policy
     reads = find_reads(plan)
     load = Load(frames, in_flight, period_ms, serial=policy == "sharing")
-    simulation: FlowSimulation
-    if policy == "stealing":
-        simulation = StealingSimulation(plan, cluster, reads, load, seed=seed, trace=trace)
-    else:
-        sharing = policy == "sharing"
-        simulation = FlowSimulation(
-            plan, cluster, reads, load, sharing=sharing, seed=seed, trace=trace
-        )
+    simulate = SIMULATIONS[policy]
+    simulation = simulate(plan, cluster, reads, load, seed=seed, trace=trace)
     makespan = simulation.run()
     return Prediction(
         plan=plan.name,
