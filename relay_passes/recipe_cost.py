@@ -41,6 +41,11 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
     for value in recipe.results:
         last[value] = values
     sizes = [0 if fused[value] else recipe.tensor(value).nbytes for value in range(values)]
+    in_layer = [False] * values  # whether a value comes of a loop with multiply-accumulates
+    for number, step in enumerate(recipe.steps, start=len(recipe.args)):
+        in_layer[number] = (isinstance(step, Apply) and step.macs > 0) or any(
+            fused[value] and in_layer[value] for value in _operands(step)
+        )
     layers = [step for step in recipe.steps if isinstance(step, Apply)]
     return Function(
         args=recipe.args,
@@ -51,7 +56,7 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
             elements=sum(
                 prod(recipe.tensor(value).shape)
                 for value in range(len(recipe.args), values)
-                if not fused[value] and not _is_layer(graph, recipe, value)
+                if not fused[value] and not in_layer[value]
             ),
             weight_bytes=_weight_bytes(graph, recipe),
             peak_bytes=_peak(sizes, last, len(recipe.args)),
@@ -63,17 +68,6 @@ def _operands(step: Step) -> tuple[int, ...]:
     if isinstance(step, Apply):
         return tuple(operand for operand in step.operands if isinstance(operand, int))
     return (step.value,) if isinstance(step, Crop) else step.values
-
-
-def _is_layer(graph: NetworkGraph, recipe: Recipe, value: int) -> bool:
-    """Whether a value is the end of a loop with multiply-accumulates in it."""
-    step = recipe.steps[value - len(recipe.args)]
-    while isinstance(step, Apply) and not step.macs and graph.nodes[step.node].op in ELEMENTWISE:
-        before = [operand for operand in step.operands if isinstance(operand, int)]
-        if not before or before[0] < len(recipe.args):
-            return False
-        step = recipe.steps[before[0] - len(recipe.args)]
-    return isinstance(step, Apply) and step.macs > 0
 
 
 def _weight_bytes(graph: NetworkGraph, recipe: Recipe) -> int:
