@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import asdict, dataclass
+from math import ceil, inf
+from typing import Any
 
 from lcp_tvm.plan.plan import Policy
 from lcp_tvm.predict.trace import Span
@@ -122,6 +123,33 @@ def latency_of(latencies_ms: Sequence[float]) -> Latency:
         max=ordered[-1],
         mean=sum(ordered) / len(ordered),
     )
+
+
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as JSON values, without the timeline and single frames' latencies."""
+    finite = prediction.frames_per_second < inf
+    return {
+        "plan": prediction.plan,
+        "split": prediction.split,
+        "cluster": prediction.cluster,
+        "policy": prediction.policy,
+        "frames": prediction.frames,
+        "makespan_ms": prediction.makespan_ms,
+        "latency_ms": asdict(prediction.latency_ms),
+        "frames_per_second": prediction.frames_per_second if finite else None,
+        "bytes_total": prediction.bytes_total,
+        "bytes_per_frame": prediction.bytes_per_frame,
+        "messages": prediction.messages,
+        "macs": prediction.macs,
+        "fallbacks": prediction.fallbacks,
+        "fits": prediction.fits,
+        "devices": [asdict(device) | {"fits": device.fits} for device in prediction.devices],
+        "links": [
+            {"from": sender, "to": receiver, "bytes": nbytes}
+            for (sender, receiver), nbytes in prediction.links.items()
+        ],
+        "notes": list(prediction.notes),
+    }
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
