@@ -1,4 +1,4 @@
-"""What work stealing must know of tasks: what each reads, and who reads its results."""
+"""What work stealing must know: what tasks read, who reads their results, where those are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lcp_tvm.plan.plan import GATEWAY, Plan, Region
+from lcp_tvm.predict.flow import FlowFrame, Route
 from lcp_tvm.predict.pieces import FRAME, Pieces, Reads, distinct_bytes
 
 
@@ -39,6 +40,41 @@ class Stealable:
 
     ways: tuple[Way, ...]
     pool_bytes: int
+
+
+class StealFrame(FlowFrame):
+    """A frame, its queue, and where its results are.
+
+    Attributes
+    ----------
+    queue : tasks that nobody has taken yet, in order.
+    ran_on : by task, the machine that has computed it.
+    pooled : tasks of whose results the gateway has all that others read.
+    """
+
+    __slots__ = ("pooled", "queue", "ran_on")
+
+    def __init__(
+        self, number: int, source: int, arrived_ms: float, route: Route, queue: list[int]
+    ) -> None:
+        super().__init__(number, source, arrived_ms, route)
+        self.queue = queue
+        self.ran_on: dict[int, int] = {}
+        self.pooled: set[int] = set()
+
+    def is_ready(self, way: Way, machine: int) -> bool:
+        """Whether a machine could have all that a way to compute a task reads."""
+        if not way.needs:
+            return True
+        ready = sum(
+            all(task in self.pooled or self.ran_on.get(task) == machine for task in read)
+            for read in way.reads
+        )
+        return ready >= way.needs
+
+
+Taken = tuple[StealFrame, int, bool]
+"""A frame, a task of it, and whether to run the task's fallback."""
 
 
 def find_stealable(plan: Plan, reads: Reads) -> tuple[Stealable | None, ...]:

@@ -28,11 +28,11 @@ from lcp_tvm.plan.plan import GATEWAY, Plan
 from lcp_tvm.predict.board import Board, Call
 from lcp_tvm.predict.clock import T, after
 from lcp_tvm.predict.cluster import Cluster
-from lcp_tvm.predict.flow import FlowFrame, FlowSimulation, Route
+from lcp_tvm.predict.flow import FlowFrame, FlowSimulation
 from lcp_tvm.predict.pieces import Reads
 from lcp_tvm.predict.placement import bound_machine, group
 from lcp_tvm.predict.simulation import Load
-from lcp_tvm.predict.stealable import Way, find_stealable
+from lcp_tvm.predict.stealable import StealFrame, Taken, Way, find_stealable
 from lcp_tvm.predict.wiring import ANYWHERE
 
 POLL_MS = 100.0
@@ -40,41 +40,6 @@ POLL_MS = 100.0
 
 CONTROL_BYTES = 64
 """Of a question or a refusal; what LCP measured the latency of its WiFi with."""
-
-
-class StealFrame(FlowFrame):
-    """A frame, its queue, and where its results are.
-
-    Attributes
-    ----------
-    queue : tasks that nobody has taken yet, in order.
-    ran_on : by task, the machine that has computed it.
-    pooled : tasks of whose results the gateway has all that others read.
-    """
-
-    __slots__ = ("pooled", "queue", "ran_on")
-
-    def __init__(
-        self, number: int, source: int, arrived_ms: float, route: Route, queue: list[int]
-    ) -> None:
-        super().__init__(number, source, arrived_ms, route)
-        self.queue = queue
-        self.ran_on: dict[int, int] = {}
-        self.pooled: set[int] = set()
-
-    def is_ready(self, way: Way, machine: int) -> bool:
-        """Whether a machine could have all that a way to compute a task reads."""
-        if not way.needs:
-            return True
-        ready = sum(
-            all(task in self.pooled or self.ran_on.get(task) == machine for task in read)
-            for read in way.reads
-        )
-        return ready >= way.needs
-
-
-Taken = tuple[StealFrame, int, bool]
-"""A frame, a task of it, and whether to run the task's fallback."""
 
 
 class StealingSimulation(FlowSimulation):
@@ -122,49 +87,62 @@ class StealingSimulation(FlowSimulation):
     def done(self, board: Board, call: Call, frame: FlowFrame) -> None:
         assert isinstance(frame, StealFrame)
         stealable = self._tasks[call.task]
-        if stealable is not None:
+        if stealable is None:
+            self._pool((frame, call.task, 0))
+        else:
             frame.ran_on[call.task] = board.number
             self._engaged[board.number] = False
-        nbytes = 0 if stealable is None else stealable.pool_bytes
-        arrival = (frame, call.task, nbytes)
-        if nbytes and board.number != self.gateway:
-            name = f"{call.name} to pool"
-            self.links.send(board.number, self.gateway, nbytes, name, self._pool, arrival)
-        else:
-            self._pool(arrival)
+            self._give_to_pool(board, call, frame, stealable.pool_bytes)
         super().done(board, call, frame)
         if board.number < len(self._queues) and not board.has_waiting:
             self._seek(board.number)
 
     # The pool.
 
+    def _give_to_pool(self, board: Board, call: Call, frame: StealFrame, nbytes: int) -> None:
+        arrival = (frame, call.task, nbytes)
+        if nbytes and board.number != self.gateway:
+            name = f"{call.name} to pool"
+            self.links.send(board.number, self.gateway, nbytes, name, self._pool, arrival)
+        elif nbytes:
+            self._pool(arrival)
+
     def _pool(self, arrival: tuple[StealFrame, int, int]) -> None:
+        """Add to the pool; the source may have waited for it."""
         frame, task, nbytes = arrival
         self.keep(frame, len(self.plan.tasks), self.gateway, nbytes)
         frame.pooled.add(task)
-        self._wake(frame.source)
+        if self._is_free(frame.source):
+            self._serve_itself(frame.source)
 
     # A device looks for work: _seek, _hint at the gateway, _ask, _give at the victim, _stolen.
 
+    def _is_free(self, machine: int) -> bool:
+        return not self._engaged[machine] and self.boards[machine].idle
+
     def _wake(self, machine: int) -> None:
-        if not self._engaged[machine] and self.boards[machine].idle:
+        if self._is_free(machine):
             self._seek(machine)
 
     def _seek(self, machine: int) -> None:
         if self._engaged[machine] or self._serve_itself(machine) or len(self._queues) == 1:
             return
-        self._engaged[machine] = True
+        self._engage(machine)
         self._tell(machine, self.gateway, "who has work?", self._hint, machine)
 
     def _serve_itself(self, machine: int) -> bool:
         """Take a task from its own queue; whether there was one."""
-        self._naps[machine] += 1
         taken = self._take(machine, machine)
         if taken is None:
             return False
-        self._engaged[machine] = True
+        self._engage(machine)
         self._fetch(machine, taken, 0)
         return True
+
+    def _engage(self, machine: int) -> None:
+        """Take a device for one thing; a nap that it took is over."""
+        self._engaged[machine] = True
+        self._naps[machine] += 1
 
     def _hint(self, machine: int) -> None:
         """Name the next device with a queue, in turn."""
