@@ -36,8 +36,9 @@ _RPI3 = Kind(
     name="rpi3",
     clock_mhz=1200,  # DeepThings, section V; LCP, table 4
     cores=4,  # the same
-    # The calibration constant: one core with NNPACK. DeepThings, figures 1 and 13: about 15 s
-    # for the 13.0 GMAC of YOLOv2's first 16 layers.
+    # The calibration constant: one core with NNPACK, the mean of what DeepThings, section V-C,
+    # implies (docs/predictor.md): 0.91 by MoDNN on one device, 0.89 by stealing with six sources,
+    # 0.81 by stealing with reuse on one device.
     float32_macs=0.87e9,
     int8_macs=1.3e9,  # estimate: a Cortex-A53 has no dot product; int8 saves memory traffic
     elements=2e8,  # estimate: 8 bytes read and written each, of 1.6 GB/s that a core gets

@@ -19,34 +19,21 @@ from tvm import relax
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.plan.plan import Plan, Region
 from lcp_tvm.plan.run import Array, CallFunction, run_plan
-from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, read_graph
+from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph
 from lcp_tvm.relay_passes.piece import Part, carve
 from lcp_tvm.relay_passes.recipe import Apply, Recipe
 from lcp_tvm.relay_passes.split import Split
 from lcp_tvm.relay_passes.split_ftp import split_ftp
 from lcp_tvm.relay_passes.split_whole import split_whole
+from tests.tables.deepthings import DEPTH, MACS, executed_macs, network, tiles
 from tests.tables.yolov2 import LAYERS, yolov2
 
 MIB = 2**20
-DEPTH = 16
 
 
 @pytest.fixture(scope="module")
-def module() -> tvm.IRModule:
-    return yolov2()
-
-
-@pytest.fixture(scope="module")
-def graph(module: tvm.IRModule) -> NetworkGraph:
-    return read_graph(module)
-
-
-def ftp(graph: NetworkGraph, side: int, *, reuse: bool = False) -> Plan:
-    return split_ftp(graph, "yolov2", (side, side), DEPTH, reuse=reuse).plan
-
-
-def executed_macs(plan: Plan) -> int:
-    return sum(plan.functions[task.function].cost.macs for task in plan.tasks)
+def graph() -> NetworkGraph:
+    return network()
 
 
 def device_memory(plan: Plan) -> int:
@@ -64,7 +51,7 @@ def nbytes(plan: Plan, regions: Iterable[Region], tensors: Sequence[str]) -> int
 
 
 def test_the_unsplit_layers_take_13_gmac(graph: NetworkGraph) -> None:
-    assert executed_macs(split_whole(graph, "yolov2").plan) == 13_000_343_552
+    assert executed_macs(split_whole(graph, "yolov2").plan) == MACS == 13_000_343_552
 
 
 @pytest.mark.parametrize(
@@ -77,35 +64,32 @@ def test_the_unsplit_layers_take_13_gmac(graph: NetworkGraph) -> None:
     ],
 )
 def test_tiles_execute_fewer_macs_than_the_public_program(
-    graph: NetworkGraph, side: int, reuse: bool, ours: float, public: float
+    side: int, reuse: bool, ours: float, public: float
 ) -> None:
     """The public program convolves every padded tile whole and crops; we pad borders alone."""
-    executed = executed_macs(ftp(graph, side, reuse=reuse)) / 13_000_343_552
+    executed = executed_macs(tiles(side, reuse)) / MACS
     assert executed == pytest.approx(ours, abs=5e-4)
     assert executed < public
 
 
 @pytest.mark.parametrize(("reuse", "ours"), [(False, 2.581), (True, 1.433)])
-def test_a_grid_of_6x6_that_crashes_the_public_program(
-    graph: NetworkGraph, reuse: bool, ours: float
-) -> None:
-    plan = ftp(graph, 6, reuse=reuse)
+def test_a_grid_of_6x6_that_crashes_the_public_program(reuse: bool, ours: float) -> None:
+    plan = tiles(6, reuse)
     assert len(plan.tasks) == 36
-    assert executed_macs(plan) / 13_000_343_552 == pytest.approx(ours, abs=5e-4)
+    assert executed_macs(plan) / MACS == pytest.approx(ours, abs=5e-4)
 
 
 @pytest.mark.parametrize("side", [5, 6])
-def test_all_16_layers_in_tiles_compute_the_same(module: tvm.IRModule, side: int) -> None:
+def test_all_16_layers_in_tiles_compute_the_same(graph: NetworkGraph, side: int) -> None:
     """To the bit, since onnxruntime adds up every element in the same order."""
-    graph = read_graph(module)
     x = np.random.default_rng(1).random((1, 3, 608, 608), np.float32)
-    (wanted,) = session(module["main"])([x])
+    (wanted,) = session(yolov2()["main"])([x])
     alone = split_ftp(graph, "yolov2", (side, side), DEPTH)
     reuse = split_ftp(graph, "yolov2", (side, side), DEPTH, reuse=True)
     for split, fallback in ((alone, False), (reuse, False), (reuse, True)):
         call = caller(split)
-        results = run_plan(split.plan, call, {"image": x}, fallback=fallback)
-        np.testing.assert_array_equal(*results.values(), wanted)
+        (result,) = run_plan(split.plan, call, {"image": x}, fallback=fallback).values()
+        np.testing.assert_array_equal(result, wanted)
 
 
 def caller(split: Split) -> CallFunction:
@@ -142,14 +126,14 @@ def test_memory_reduction_of_tiles(
     graph: NetworkGraph, side: int, reuse: bool, printed: float, ours: float
 ) -> None:
     whole = device_memory(split_whole(graph, "yolov2").plan)
-    reduction = 100 * (1 - device_memory(ftp(graph, side, reuse=reuse)) / whole)
+    reduction = 100 * (1 - device_memory(tiles(side, reuse)) / whole)
     assert reduction == pytest.approx(ours, abs=0.05)
     assert reduction == pytest.approx(printed, abs=2)
 
 
-def test_less_than_23_mb_a_device(graph: NetworkGraph) -> None:
+def test_less_than_23_mb_a_device() -> None:
     """The abstract's "less than 23MB memory each", in MiB."""
-    assert device_memory(ftp(graph, 5)) / MIB == pytest.approx(22.1, abs=0.05)
+    assert device_memory(tiles(5)) / MIB == pytest.approx(22.1, abs=0.05)
 
 
 @pytest.mark.parametrize(("side", "printed", "ours"), [(3, 69, 69.5), (5, 79, 79.3)])
@@ -221,11 +205,9 @@ def mean_reduction(graph: NetworkGraph, layers: Sequence[int]) -> float:
 @pytest.mark.parametrize(
     ("side", "printed", "ours"), [(3, 13.8, 13.79), (4, 16.2, 16.23), (5, 18.9, 18.99)]
 )
-def test_communication_of_work_sharing(
-    graph: NetworkGraph, side: int, printed: float, ours: float
-) -> None:
+def test_communication_of_work_sharing(side: int, printed: float, ours: float) -> None:
     """The source sends the picture to the gateway; tiles' inputs and outputs go out and back."""
-    plan = ftp(graph, side)
+    plan = tiles(side)
     picture = sum(plan.tensors[name].nbytes for name in plan.inputs)
     reads = sum(nbytes(plan, task.reads, plan.inputs) for task in plan.tasks)
     writes = sum(nbytes(plan, task.writes, plan.outputs) for task in plan.tasks)
