@@ -151,7 +151,7 @@ MUTATIONS: list[Mutation] = [
 
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__)
 def test_any_one_mistake_is_caught(mutate: Mutation) -> None:
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(plans(), st.data())
     def check(plan: Plan, data: st.DataObject) -> None:
         with pytest.raises(PlanError) as caught:
