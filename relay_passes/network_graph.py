@@ -61,7 +61,10 @@ class Node:
 ANCHORS = frozenset(("nn.conv2d", "matmul", "nn.max_pool2d", "nn.avg_pool2d", "mean", "sum"))
 """Operators that papers count as layers; what follows up to the next one belongs to them."""
 
-_FLATTENING = frozenset(("reshape", "flatten"))
+
+def _flattens(node: Node) -> bool:
+    """Whether a node has no rows and columns left."""
+    return node.op in ("reshape", "flatten") and len(node.shape) < 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +100,7 @@ class NetworkGraph:
         ends: dict[int, int] = {}
         for cut, after in zip(cuts, (*cuts[1:], None), strict=True):
             between = self.nodes[cut + 1 : after + 1] if after is not None else ()
-            if after is None or any(n.is_anchor or n.op in _FLATTENING for n in between):
+            if after is None or any(n.is_anchor or _flattens(n) for n in between):
                 ends.setdefault(self.layers_before(cut), cut)
         return tuple(ends.values())
 

@@ -121,7 +121,7 @@ def _apply(node: Node, step: Apply, values: list[Any], constants: _Constants) ->
             out_dtype=attrs.out_dtype,
         )
     if step.padding is not None:
-        pool = R.nn.max_pool2d if node.op == "nn.max_pool2d" else R.nn.avg_pool2d
+        pool = getattr(R.nn, node.op.removeprefix("nn."))
         return pool(
             tensors[0],
             pool_size=list(attrs.pool_size),

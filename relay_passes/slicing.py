@@ -7,7 +7,7 @@ the data is the padding that this part of the result keeps. Channels are cut the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 from lcp_tvm.plan.box import Box, Range, full_box
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
 
-Padding = tuple[int, int, int, int]
-"""Top, left, bottom, right."""
+Padding = tuple[int, ...]
+"""Before each axis and then after each: top, left, bottom, right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +92,23 @@ def _window(side: Range, size: int, kernel: int, stride: int, dilation: int, pad
     return inside, inside[0] - begin, end - inside[1]
 
 
-def _windows(node: Node, data: tuple[int, ...], box: Box, kernel: tuple[int, int]) -> Any:
+def _windows(node: Node, data: tuple[int, ...], box: Box, kernel: Sequence[int]) -> Any:
     attrs = node.call.attrs
     rows, before, after = zip(
         *(
             _window(
                 box[2 + axis],
                 data[2 + axis],
-                kernel[axis],
+                int(kernel[axis]),
                 int(attrs.strides[axis]),
                 int(attrs.dilation[axis]),
                 int(attrs.padding[axis]),
             )
-            for axis in (0, 1)
+            for axis in range(len(kernel))
         ),
         strict=True,
     )
-    return rows, (before[0], before[1], after[0], after[1])
+    return rows, (*before, *after)
 
 
 def _conv2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
@@ -116,7 +116,7 @@ def _conv2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
     groups = int(node.call.attrs.groups)
     if not isinstance(node.operands[1], Constant) or not _plain(node):
         return _whole(graph, node, box)
-    (sides, padding) = _windows(node, data, box, (weight[2], weight[3]))
+    sides, padding = _windows(node, data, box, weight[2:])
     if any(pad < 0 for pad in padding):  # windows that read nothing but padding
         return _whole(graph, node, box)
     channels = box[1]
@@ -132,12 +132,11 @@ def _conv2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
     return Slicing(grown, ((box[0], inputs, *sides), kernels), padding)
 
 
-def _pool2d(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+def _pool(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
     (data,) = _shapes(graph, node)
     if not _plain(node):
         return _whole(graph, node, box)
-    pool = node.call.attrs.pool_size
-    sides, padding = _windows(node, data, box, (int(pool[0]), int(pool[1])))
+    sides, padding = _windows(node, data, box, node.call.attrs.pool_size)
     if any(pad < 0 for pad in padding):
         return _whole(graph, node, box)
     return Slicing(box, ((box[0], box[1], *sides),), padding)
@@ -150,8 +149,8 @@ def _plain(node: Node) -> bool:
         return False
     layout = attrs.data_layout if node.op == "nn.conv2d" else attrs.layout
     # With ceil_mode the last window reaches over the padding; it only matters for averages.
-    rounds = node.op == "nn.avg_pool2d" and bool(attrs.ceil_mode)
-    return str(layout) == "NCHW" and not rounds
+    rounds = node.op.startswith("nn.avg_pool") and bool(attrs.ceil_mode)
+    return str(layout) in ("NCHW", "NCDHW") and not rounds
 
 
 def _matmul(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
@@ -184,16 +183,49 @@ def _reduce(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
     return Slicing(box, (tuple(sides),))
 
 
-def _flatten(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
-    """Part of a flattened [1, C, H, W] or [1, C]: whole channels."""
+def _permute_dims(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    (data,) = _shapes(graph, node)
+    order = node.call.attrs.axes
+    axes = [int(axis) % len(data) for axis in order] if order else range(len(data))[::-1]
+    sides = dict(zip(axes, box, strict=True))
+    return Slicing(box, (tuple(sides[axis] for axis in range(len(data))),))
+
+
+def _reshape(graph: NetworkGraph, node: Node, box: Box) -> Slicing:
+    """Cut along the outermost of the axes that are merged or divided together.
+
+    [1, C, H, W] -> [1, C * H * W] goes by whole channels, [1, C] -> [1, G, C / G] by whole groups.
+    """
     data = _shapes(graph, node)[0]
-    if data[:1] != (1,) or len(data) < 2 or node.shape != (1, prod(data)):
-        return _whole(graph, node, box)
-    plane = prod(data[2:])
-    first, last = box[1][0] // plane, -(-box[1][1] // plane)
-    grown = (box[0], (first * plane, last * plane))
-    rest = tuple((0, size) for size in data[2:])
-    return Slicing(grown, ((box[0], (first, last), *rest),))
+    sides = [(0, size) for size in data]
+    grown = [(0, size) for size in node.shape]
+    for before, after in _blocks(data, node.shape):
+        inner = prod(data[axis] for axis in before[1:])
+        unit = prod(node.shape[axis] for axis in after[1:])
+        begin, end = (at * unit for at in box[after[0]])
+        first, last = begin // inner, -(-end // inner)
+        if first * inner % unit or last * inner % unit:
+            continue
+        sides[before[0]] = (first, last)
+        grown[after[0]] = (first * inner // unit, last * inner // unit)
+    return Slicing(tuple(grown), (tuple(sides),))
+
+
+def _blocks(data: Sequence[int], result: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Pair the axes of a reshape that turn into each other, without sides of 1."""
+    left = [axis for axis, size in enumerate(data) if size != 1]
+    right = [axis for axis, size in enumerate(result) if size != 1]
+    while left and right:
+        before, after = [left.pop(0)], [right.pop(0)]
+        sizes = data[before[0]], result[after[0]]
+        while sizes[0] != sizes[1]:
+            if sizes[0] < sizes[1]:
+                before.append(left.pop(0))
+                sizes = sizes[0] * data[before[-1]], sizes[1]
+            else:
+                after.append(right.pop(0))
+                sizes = sizes[0], sizes[1] * result[after[-1]]
+        yield before, after
 
 
 ELEMENTWISE = frozenset(
@@ -206,16 +238,18 @@ ELEMENTWISE = frozenset(
 )  # fmt: skip
 """Operators whose every element depends on the elements of the same place alone."""
 
+POOLS = frozenset(("nn.max_pool2d", "nn.avg_pool2d", "nn.max_pool3d", "nn.avg_pool3d"))
+
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     "nn.conv2d": _conv2d,
-    "nn.max_pool2d": _pool2d,
-    "nn.avg_pool2d": _pool2d,
+    **dict.fromkeys(POOLS, _pool),
     "matmul": _matmul,
     "concat": _concat,
     "mean": _reduce,
     "sum": _reduce,
     "max": _reduce,
-    "reshape": _flatten,
-    "flatten": _flatten,
+    "reshape": _reshape,
+    "flatten": _reshape,
+    "permute_dims": _permute_dims,
 }

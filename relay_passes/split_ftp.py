@@ -64,15 +64,15 @@ def split_ftp(
 
 
 def fusible_ends(graph: NetworkGraph) -> tuple[int, ...]:
-    """Return the layer ends up to which tiles can be fused: maps [1, C, H, W] made of maps.
+    """Return the layer ends up to which tiles can be fused: maps [.., H, W] made of maps.
 
     An operator without rows and columns, such as a mean or a dense layer, ends the stack.
     """
     ends = []
     for end in graph.layer_ends():
-        if any(len(node.shape) != 4 or node.op in _GLOBAL for node in graph.nodes[: end + 1]):
+        if any(len(node.shape) < 4 or node.op in _GLOBAL for node in graph.nodes[: end + 1]):
             break
-        if graph.layers_before(end):
+        if graph.layers_before(end) and len(graph.nodes[end].shape) == 4:
             ends.append(end)
     return tuple(ends)
 

@@ -248,10 +248,54 @@ def test_flatten(sides: list[int], data: st.DataObject) -> None:
     check(module, data.draw(boxes((1, size))))
 
 
-@given(st.data())
-def test_reshape_that_is_no_flatten(data: st.DataObject) -> None:
-    module = operator(lambda x: R.reshape(x, (4, 6)), (1, 2, 3, 4))
-    check(module, data.draw(boxes((4, 6))))
+@pytest.mark.parametrize(
+    ("data", "result"),
+    [
+        ((1, 6, 4), (1, 1, 6, 4)),
+        ((1, 6, 1, 4), (6, 4, 1)),
+        ((1, 6, 4), (1, 2, 3, 4)),
+        ((1, 2, 3, 4), (1, 6, 4)),
+        ((2, 3, 4), (2, 12)),
+        ((1, 2, 3, 4), (4, 6)),
+        ((4, 6), (6, 4)),
+        ((24,), (2, 3, 4)),
+        ((1, 2, 3, 4), (24,)),
+        ((2, 6, 5), (3, 4, 5)),
+        ((1, 1), (1,)),
+    ],
+    ids=str,
+)
+@given(choice=st.data())
+def test_reshape(data: Shape, result: Shape, choice: st.DataObject) -> None:
+    check(operator(lambda x: R.reshape(x, result), data), choice.draw(boxes(result)))
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 1), (2, 0, 1), (-1, 0, 1), None], ids=str)
+@given(data=st.data())
+def test_permuted_axes(axes: Shape | None, data: st.DataObject) -> None:
+    module = operator(lambda x: R.permute_dims(x, axes), (2, 3, 4))
+    check(module, data.draw(boxes(last(module)[1].shape)))
+
+
+@given(
+    st.integers(1, 5), st.integers(0, 2), st.integers(0, 2), st.integers(1, 2), st.booleans(),
+    st.data(),
+)  # fmt: skip
+def test_average_over_channels(
+    size: int, before: int, after: int, stride: int, counted: bool, data: st.DataObject
+) -> None:
+    assume(before < size and after < size)
+    module = operator(
+        lambda x: R.nn.avg_pool3d(
+            x,
+            pool_size=(size, 1, 1),
+            strides=(stride, 1, 1),
+            padding=(before, 0, 0, after, 0, 0),
+            count_include_pad=counted,
+        ),
+        (1, 1, 7, 2, 3),
+    )
+    check(module, data.draw(boxes(last(module)[1].shape)))
 
 
 @pytest.mark.parametrize("other", [(), (4,), (3, 1), (1, 3, 4), (2, 1, 1), (1, 1, 1)], ids=str)
@@ -317,3 +361,13 @@ def test_windows_that_read_padding_alone_take_all() -> None:
     module = operator(lambda x: R.nn.conv2d(x, constant((1, 1, 1, 1)), padding=2), (1, 1, 4, 4))
     slicing = slice_operator(*last(module), ((0, 1), (0, 1), (0, 2), (0, 8)))
     assert slicing.box == ((0, 1), (0, 1), (0, 8), (0, 8))
+
+
+def test_channels_of_an_average_over_channels_read_those_beside_them() -> None:
+    module = operator(
+        lambda x: R.nn.avg_pool3d(x, pool_size=(5, 1, 1), padding=(2, 0, 0, 2, 0, 0)),
+        (1, 1, 8, 4, 4),
+    )
+    slicing = slice_operator(*last(module), ((0, 1), (0, 1), (1, 4), (2, 3), (0, 4)))
+    assert slicing.operands == (((0, 1), (0, 1), (0, 6), (2, 3), (0, 4)),)
+    assert slicing.padding == (1, 0, 0, 0, 0, 0)
