@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def load_cluster(path: Path) -> Cluster:
         raise InputError(f"{path}: larger than {MAX_FILE_BYTES} bytes, so not a cluster")
     try:
         values = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not TOML ({error})") from error
     return parse_cluster(values, str(path), path.stem)
 
@@ -64,7 +65,7 @@ def parse_cluster(values: Mapping[str, object], where: str, name: str = "cluster
         count = table.integer("count", 1, MAX_DEVICES, default=1)
         if len(devices) + count > MAX_DEVICES:
             raise InputError(f"{where}: more than {MAX_DEVICES} devices")
-        prefix = table.text("name", default=table.text("kind"))
+        prefix = table.text("name", default=table.choice("kind", KINDS))
         devices += [_device(table, f"{prefix}-{len(devices) + i}") for i in range(count)]
     gateway = None
     if "gateway" in values:
@@ -117,10 +118,14 @@ def _jitter(values: Mapping[str, object], where: str) -> Jitter:
 def _sources(value: object, count: int, where: str) -> tuple[int, ...]:
     numbers = [v for v in value if type(v) is int] if isinstance(value, list) else []
     if not numbers or numbers != value or len(set(numbers)) < len(numbers):
-        raise InputError(f"{where}: sources is {value!r}, not a list of different device numbers")
+        raise InputError(
+            f"{where}: sources is {_shown(value)}, not a list of different device numbers"
+        )
     for number in numbers:
         if not 0 <= number < count:
-            raise InputError(f"{where}: source {number} is not a device; they are 0 to {count - 1}")
+            raise InputError(
+                f"{where}: source {_shown(number)} is not a device; they are 0 to {count - 1}"
+            )
     return tuple(numbers)
 
 
@@ -142,7 +147,7 @@ class _Table:
         """Return a table inside this one."""
         value = self._required(key)
         if not isinstance(value, dict):
-            raise InputError(f"{self.where}: {key} is {value!r}, not a table; write [{key}]")
+            raise InputError(f"{self.where}: {key} is {_shown(value)}, not a table; write [{key}]")
         return value
 
     def tables(self, key: str) -> list[dict[str, object]]:
@@ -156,7 +161,9 @@ class _Table:
         """Return a string of 1 to 64 printable characters."""
         value = self._required(key, default)
         if not isinstance(value, str) or not 0 < len(value) <= 64 or not value.isprintable():
-            raise InputError(f"{self.where}: {key} is {value!r}, not 1 to 64 printable characters")
+            raise InputError(
+                f"{self.where}: {key} is {_shown(value)}, not 1 to 64 printable characters"
+            )
         return value
 
     def choice(self, key: str, choices: Collection[str]) -> str:
@@ -164,7 +171,7 @@ class _Table:
         value = self._required(key)
         if not isinstance(value, str) or value not in choices:
             hint = _closest(str(value), choices)
-            raise InputError(f"{self.where}: {key} is {value!r}, which is unknown; {hint}")
+            raise InputError(f"{self.where}: {key} is {_shown(value)}, which is unknown; {hint}")
         return value
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
@@ -173,7 +180,7 @@ class _Table:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= cast(float, value) <= high:
             raise InputError(
-                f"{self.where}: {key} is {value!r}, not a number from {low:g} to {high:g}"
+                f"{self.where}: {key} is {_shown(value)}, not a number from {low:g} to {high:g}"
             )
         return float(cast(float, value))
 
@@ -182,7 +189,7 @@ class _Table:
         value = self._required(key, default)
         if type(value) is not int or not low <= value <= high:
             raise InputError(
-                f"{self.where}: {key} is {value!r}, not a whole number from {low} to {high}"
+                f"{self.where}: {key} is {_shown(value)}, not a whole number from {low} to {high}"
             )
         return value
 
@@ -191,6 +198,14 @@ class _Table:
         if value is None:
             raise InputError(f"{self.where}: key {key!r} is missing")
         return value
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message, cut where it is long."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a number of more digits than Python prints
+        return "a huge number"
 
 
 def _closest(word: str, known: Collection[str]) -> str:
