@@ -148,8 +148,8 @@ def _plain(node: Node) -> bool:
     if node.op == "nn.conv2d" and str(attrs.kernel_layout) != "OIHW":
         return False
     layout = attrs.data_layout if node.op == "nn.conv2d" else attrs.layout
-    # With ceil_mode the last window reaches over the padding; it only matters for averages.
-    rounds = node.op.startswith("nn.avg_pool") and bool(attrs.ceil_mode)
+    # With ceil_mode the last window reaches beyond the padding, which is then not counted.
+    rounds = node.op.startswith("nn.avg_pool") and bool(attrs.ceil_mode) and attrs.count_include_pad
     return str(layout) in ("NCHW", "NCDHW") and not rounds
 
 

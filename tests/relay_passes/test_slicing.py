@@ -371,3 +371,37 @@ def test_channels_of_an_average_over_channels_read_those_beside_them() -> None:
     slicing = slice_operator(*last(module), ((0, 1), (0, 1), (1, 4), (2, 3), (0, 4)))
     assert slicing.operands == (((0, 1), (0, 1), (0, 6), (2, 3), (0, 4)),)
     assert slicing.padding == (1, 0, 0, 0, 0, 0)
+
+
+WHOLE = {
+    "NHWC": (
+        lambda x: R.nn.max_pool2d(x, (2, 2), strides=(2, 2), layout="NHWC"),
+        (1, 8, 8, 4),
+    ),
+    "NHWC convolution": (
+        lambda x: R.nn.conv2d(x, constant((4, 2, 2, 4)), data_layout="NHWC", kernel_layout="OHWI"),
+        (1, 8, 8, 4),
+    ),
+    "HWIO kernels": (
+        lambda x: R.nn.conv2d(x, constant((2, 2, 4, 4)), kernel_layout="HWIO"),
+        (1, 4, 8, 8),
+    ),
+    "an average that counts padding, with a ceiling": (
+        lambda x: R.nn.avg_pool2d(
+            x, (3, 3), strides=(2, 2), padding=1, ceil_mode=True, count_include_pad=True
+        ),
+        (1, 4, 8, 8),
+    ),
+    "batched matrices": (lambda x: R.matmul(x, constant((2, 3, 5))), (2, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_the_rules_do_not_know_is_computed_whole(kind: str) -> None:
+    emit, shape = WHOLE[kind]
+    graph, node = last(operator(emit, shape))
+    box = tuple((0, 1) for _ in node.shape)
+    slicing = slice_operator(graph, node, box)
+    assert slicing.box == node.box
+    assert slicing.operands[0] == graph.nodes[0].box
+    assert slicing.padding is None
