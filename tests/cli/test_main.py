@@ -12,7 +12,7 @@ from lcp_tvm.cli import cli, main
 from tests.cli.refused import outcome
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("compile", "demo", "dump", "report", "run", "worker")
+COMMANDS = ("compare", "compile", "demo", "dump", "predict", "report", "run", "worker")
 
 
 def test_commands() -> None:
@@ -27,7 +27,7 @@ def test_every_command_has_help(capfd: Capture, command: str) -> None:
     assert "--debug" in out
 
 
-@pytest.mark.parametrize("command", ["compile", "dump", "report", "run"])
+@pytest.mark.parametrize("command", ["compile", "dump", "predict", "report", "run"])
 def test_reporting_commands_have_json_and_examples(capfd: Capture, command: str) -> None:
     _, out, _ = outcome(capfd, command, "--help")
     assert "--json" in out
