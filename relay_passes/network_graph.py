@@ -16,8 +16,9 @@ from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, straight_line
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
-    """An operand that holds its data."""
+    """An operand that holds its data; its name is that of its first reader, and its place there."""
 
+    name: str
     expr: Any
     shape: tuple[int, ...]
     dtype: str
@@ -129,10 +130,10 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
     constants: dict[Any, Constant] = {}
     names: set[str] = set()
 
-    def constant(expr: Any) -> Constant:
+    def constant(expr: Any, name: str) -> Constant:
         if expr not in constants:
             shape = tuple(int(size) for size in expr.value.shape)
-            constants[expr] = Constant(expr, shape, str(expr.value.dtype))
+            constants[expr] = Constant(name, expr, shape, str(expr.value.dtype))
         return constants[expr]
 
     def add(var: Any, op: str, operands: Sequence[Operand], call: Any) -> None:
@@ -155,7 +156,8 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
                 "export the model with plain operators"
             )
         operands = [
-            constant(leaf) if is_constant(leaf) else numbers[leaf] for leaf in operands_of(value)
+            constant(leaf, f"{binding.var.name}.{place}") if is_constant(leaf) else numbers[leaf]
+            for place, leaf in enumerate(operands_of(value))
         ]
         add(binding.var, value.op.name.removeprefix("relax."), operands, value)
     users: list[list[int]] = [[] for _ in nodes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from lcp_tvm.plan.box import Box, box_shape
+from lcp_tvm.plan.box import Box, box_shape, full_box
 from lcp_tvm.plan.plan import ITEM_SIZE, Cost, Function
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph
 from lcp_tvm.relay_passes.recipe import Apply, Crop, Recipe, Step, Sum
@@ -46,6 +46,7 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
         in_layer[number] = (isinstance(step, Apply) and step.macs > 0) or any(
             fused[value] and in_layer[value] for value in _operands(step)
         )
+    weights = _weights(graph, recipe)
     layers = [step for step in recipe.steps if isinstance(step, Apply)]
     return Function(
         args=recipe.args,
@@ -58,9 +59,10 @@ def function_of(graph: NetworkGraph, recipe: Recipe) -> Function:
                 for value in range(len(recipe.args), values)
                 if not fused[value] and not in_layer[value]
             ),
-            weight_bytes=_weight_bytes(graph, recipe),
+            weight_bytes=sum(weights.values()),
             peak_bytes=_peak(sizes, last, len(recipe.args)),
         ),
+        weights=weights,
     )
 
 
@@ -70,17 +72,24 @@ def _operands(step: Step) -> tuple[int, ...]:
     return (step.value,) if isinstance(step, Crop) else step.values
 
 
-def _weight_bytes(graph: NetworkGraph, recipe: Recipe) -> int:
-    """Bytes of the constants that a recipe reads, each once."""
-    found: dict[tuple[int, Box], int] = {}
+def _weights(graph: NetworkGraph, recipe: Recipe) -> dict[str, int]:
+    """Bytes of the constants, or parts of constants, that a recipe reads."""
+    found: dict[str, int] = {}
     for step in recipe.steps:
         if not isinstance(step, Apply):
             continue
         operands = graph.nodes[step.node].operands
         for constant, box in zip(operands, step.operands, strict=True):
             if isinstance(constant, Constant) and isinstance(box, tuple):
-                found[id(constant), box] = prod(box_shape(box)) * ITEM_SIZE[constant.dtype]
-    return sum(found.values())
+                name = _part_name(constant, box)
+                found[name] = prod(box_shape(box)) * ITEM_SIZE[constant.dtype]
+    return found
+
+
+def _part_name(constant: Constant, box: Box) -> str:
+    if box == full_box(constant.shape):
+        return constant.name
+    return f"{constant.name}[{','.join(f'{begin}:{end}' for begin, end in box)}]"
 
 
 def _peak(sizes: list[int], last: list[int], args: int) -> int:

@@ -7,7 +7,7 @@ the functions is elsewhere (an IRModule, or a package's files) under the same na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Final, Literal
@@ -80,14 +80,19 @@ class Cost:
 class Function:
     """Signature and cost of a function.
 
-    ``measured_ms`` has the time of a call by kind of device (`lcp_tvm.predict.cluster`), where
-    it was measured or simulated; elsewhere the predictor estimates it from the cost.
+    Attributes
+    ----------
+    measured_ms : the time of a call by kind of device (`lcp_tvm.predict.kinds`), where it was
+        measured or simulated; elsewhere the predictor estimates it from the cost.
+    weights : bytes of each of its constants by name. Functions with a name in common share that
+        constant where they are together; those without names share none.
     """
 
     args: tuple[Tensor, ...]
     results: tuple[Tensor, ...]
     cost: Cost = Cost()
     measured_ms: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +156,13 @@ class Plan:
     def nbytes(self, region: Region) -> int:
         """Bytes of a region."""
         return region.size * ITEM_SIZE[self.tensors[region.tensor].dtype]
+
+    def weight_bytes(self, functions: Iterable[str]) -> int:
+        """Bytes of the constants that some functions hold together, shared ones once."""
+        shared: dict[str, int] = {}
+        own = 0
+        for name in set(functions):
+            function = self.functions[name]
+            shared.update(function.weights)
+            own += 0 if function.weights else function.cost.weight_bytes
+        return own + sum(shared.values())

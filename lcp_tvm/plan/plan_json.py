@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 from lcp_tvm.errors import PackageError, PlanError
 from lcp_tvm.plan.box import Range
@@ -16,6 +16,7 @@ from lcp_tvm.plan.plan import (
     Fallback,
     Function,
     Plan,
+    Policy,
     Region,
     Task,
     Tensor,
@@ -40,6 +41,7 @@ def plan_json(plan: Plan) -> str:
         "split": plan.split,
         "devices": plan.devices,
         "replicas": plan.replicas,
+        "policy": plan.policy,
         "inputs": plan.inputs,
         "outputs": plan.outputs,
     }
@@ -108,7 +110,7 @@ def _from_function(function: Function) -> Any:
         "results": list(map(_from_tensor, function.results)),
     }
     measured = {kind: float(time) for kind, time in sorted(function.measured_ms.items())}
-    optional = {"cost": cost, "measured_ms": measured}
+    optional = {"cost": cost, "measured_ms": measured, "weights": dict(function.weights)}
     return values | {key: value for key, value in optional.items() if value}
 
 
@@ -160,6 +162,7 @@ def _plan(value: Any) -> Plan:
             "split": _text,
             "devices": _int,
             "replicas": _int,
+            "policy": _policy,
             "inputs": _tuple_of(_text),
             "outputs": _tuple_of(_text),
             "tensors": _map_of(_tensor),
@@ -184,7 +187,7 @@ def _fallback(value: Any) -> Fallback:
 
 def _function(value: Any) -> Function:
     tensors = _tuple_of(_tensor)
-    optional = {"cost": _cost, "measured_ms": _map_of(_time)}
+    optional = {"cost": _cost, "measured_ms": _map_of(_time), "weights": _map_of(_int)}
     return Function(**_fields(value, {"args": tensors, "results": tensors}, optional))
 
 
@@ -209,6 +212,10 @@ def _range(value: Any) -> Range:
 
 def _device(value: Any) -> Device:
     return GATEWAY if value == GATEWAY else _int(value)
+
+
+def _policy(value: Any) -> Any:
+    return value if value in get_args(Policy) else _refuse(value, "policy")
 
 
 def _fields(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from math import isfinite, prod
 
 from lcp_tvm.errors import PlanError
@@ -106,9 +107,14 @@ def _check_function(name: str, function: Function) -> None:
         for number, tensor in enumerate(tensors):
             _check_tensor(f"{what} {number} of function '{name}'", tensor)
     cost = function.cost
-    for count in (cost.macs, cost.elements, cost.weight_bytes, cost.peak_bytes):
+    for count in (*astuple(cost), *function.weights.values()):
         if not 0 <= count < MAX_COUNT:
             raise PlanError(f"function '{name}' has {cost}; allowed are 0 to {MAX_COUNT - 1}")
+    if function.weights and sum(function.weights.values()) != cost.weight_bytes:
+        raise PlanError(
+            f"function '{name}' holds {cost.weight_bytes} bytes of constants, the listed ones "
+            f"have {sum(function.weights.values())}"
+        )
     for kind, time in function.measured_ms.items():
         _check_name("kind of device", kind)
         if not (isfinite(time) and time >= 0):
@@ -201,7 +207,7 @@ def _check_fits(plan: Plan, tasks: Sequence[Task], memory: int, where: str) -> N
     calls = [(task.name, task.function) for task in tasks]
     calls += [(task.name, task.fallback.function) for task in tasks if task.fallback]
     costs = {function: plan.functions[function].cost for _, function in calls}
-    constants = sum(cost.weight_bytes for cost in costs.values())
+    constants = plan.weight_bytes(costs)
     peak, name = max(
         ((costs[function].peak_bytes, name) for name, function in calls), default=(0, "")
     )

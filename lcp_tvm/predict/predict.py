@@ -101,7 +101,7 @@ def _devices(
     for number, (machine, board) in enumerate(
         zip(cluster.machines, simulation.boards, strict=True)
     ):
-        weights = sum(plan.functions[name].cost.weight_bytes for name in board.functions)
+        weights = plan.weight_bytes(board.functions)
         uses.append(
             DeviceUse(
                 name=machine.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import strategies as st
 
 from lcp_tvm.plan.box import Box, full_box
@@ -12,6 +14,7 @@ from lcp_tvm.plan.plan import (
     Fallback,
     Function,
     Plan,
+    Policy,
     Region,
     Task,
     Tensor,
@@ -21,7 +24,7 @@ from tests.plan.plans import a_function
 DEVICES = 3
 NAMES = st.text("abcäß_/.@>,' \"\\", min_size=1, max_size=5)
 COUNTS = st.integers(0, (1 << 63) - 1)
-COSTS = st.builds(Cost, COUNTS, COUNTS, COUNTS, COUNTS)
+WEIGHTS = st.dictionaries(NAMES, st.integers(0, 1 << 40), max_size=3)
 TIMES = st.dictionaries(NAMES, st.floats(0, allow_infinity=False, allow_nan=False), max_size=2)
 TENSORS = st.builds(
     Tensor,
@@ -45,7 +48,10 @@ def plans(draw: st.DrawFn) -> Plan:
 
     def function_of(label: str, reads: tuple[Region, ...], writes: tuple[Region, ...]) -> str:
         plain = a_function(tensors, reads, writes)
-        functions[label] = Function(plain.args, plain.results, draw(COSTS), draw(TIMES))
+        weights = draw(WEIGHTS)
+        held = sum(weights.values()) if weights else draw(COUNTS)
+        cost = Cost(draw(COUNTS), draw(COUNTS), held, draw(COUNTS), draw(COUNTS))
+        functions[label] = Function(plain.args, plain.results, cost, draw(TIMES), weights)
         return label
 
     for at in range(inputs, len(names)):
@@ -75,6 +81,7 @@ def plans(draw: st.DrawFn) -> Plan:
         tasks=tuple(tasks),
         devices=DEVICES,
         replicas=draw(st.integers(1, 4)),
+        policy=draw(st.sampled_from(get_args(Policy))),
     )
 
 

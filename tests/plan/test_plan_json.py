@@ -25,6 +25,7 @@ EXAMPLE = """{
  "split": "lcp:1",
  "devices": 1,
  "replicas": 1,
+ "policy": "static",
  "inputs": ["image"],
  "outputs": ["scores"],
  "tensors": {

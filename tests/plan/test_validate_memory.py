@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lcp_tvm.errors import PlanError
-from lcp_tvm.plan.plan import GATEWAY, Cost, Device, Plan
+from lcp_tvm.plan.plan import GATEWAY, Cost, Device, Function, Plan
 from lcp_tvm.plan.validate import validate
 from tests.plan.plans import branches, chain, reuse, tiles, with_task
 
@@ -51,6 +51,24 @@ def test_a_function_that_several_tasks_call_is_held_once() -> None:
     inside = plan.tasks[6].function
     assert [task.function for task in plan.tasks].count(inside) == 3
     validate(with_costs(plan, {inside: Cost(weight_bytes=10)}), memory_bytes={0: 10})
+
+
+def test_constants_that_functions_share_are_held_once() -> None:
+    functions = {
+        "stage0": Function((), (), Cost(weight_bytes=5), weights={"conv.1": 3, "bias.1": 2}),
+        "stage1": Function((), (), Cost(weight_bytes=4), weights={"conv.1": 3, "dense.1": 1}),
+    }
+    plan = replace(chain(2), functions=functions)
+    assert plan.weight_bytes(["stage0"]) == 5
+    assert plan.weight_bytes(["stage0", "stage1"]) == 6
+
+
+def test_listed_constants_are_all_that_a_function_holds() -> None:
+    plan = with_costs(chain(2), {"stage1": Cost(weight_bytes=4)})
+    stage = replace(plan.functions["stage1"], weights={"conv.1": 3})
+    wrong = replace(plan, functions={**plan.functions, "stage1": stage})
+    with pytest.raises(PlanError, match="'stage1' holds 4 bytes of constants, the listed ones"):
+        validate(wrong)
 
 
 def test_every_device_has_its_own_memory() -> None:
