@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lcp_tvm.compiler import compile_network  # noqa: E402
-from lcp_tvm.cpu.target import parse_target  # noqa: E402
 from lcp_tvm.executor import load_local  # noqa: E402
 from lcp_tvm.frontend.onnx import load_onnx  # noqa: E402
+from lcp_tvm.targets import parse_targets  # noqa: E402
 from lcp_tvm.vta.config import load_config  # noqa: E402
 from tests.networks import light_network, resnet18  # noqa: E402
 
@@ -44,20 +44,19 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     """One row of the table."""
     network = load_onnx(model_file(name, folder))
     start = time.process_time()
-    compiled = compile_network(network, parse_target("vta"))
+    compiled = compile_network(network, parse_targets("vta"))
     compile_s = time.process_time() - start
-    (folder / "net.so").write_bytes(compiled.net_so)
-    (folder / "net.vta").write_bytes(compiled.net_vta or b"")
-    executor = load_local(folder / "net.so", folder / "net.vta")
+    executor = load_local(module.code for module in compiled.modules)
     picture = np.zeros(network.input_shape, dtype=np.float32)
-    executor.run(picture)
+    executor.run(compiled.plan, picture)
     start = time.process_time()
-    executor.run(picture)
+    executor.run(compiled.plan, picture)
     simulate_s = time.process_time() - start
 
     config = load_config("pynq_z1")
-    programs = compiled.header["programs"]
-    stats = [compiled.stats[program["symbol"]] for program in programs]
+    (module,) = compiled.modules
+    programs = module.header["programs"]
+    stats = [module.stats[program["symbol"]] for program in programs]
     macs = sum(layer["macs"] for program in programs for layer in program["layers"])
     cycles = sum(entry["cycles"] for entry in stats)
     return {

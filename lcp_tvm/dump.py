@@ -12,8 +12,7 @@ sees them whose base registers are all 0.
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,47 +62,75 @@ def dump_programs(package: Package, folder: Path, input_file: Path | None) -> tu
     InputError
         The input cannot be used, or the folder not written.
     """
-    data = package.net_vta()
-    if data is None:
+    programs = _programs(package)
+    if not programs:
         raise PackageError(
             f"{package.path}: nothing of this network runs on VTA, so there is nothing to dump; "
             f"it was compiled for {package.manifest.target}"
         )
-    header, images = parse_programs(data)
-    try:
-        config = parse_config(json.dumps(header["config"]), f"{package.path}: net.vta")
-    except ConfigError as error:
-        raise PackageError(f"{error}; compile the network again") from error
-    after = None if input_file is None else _run(package, header, data, input_file)
+    after = None if input_file is None else _run(package, programs, input_file)
     dumped = []
-    for program, image in zip(header["programs"], images, strict=True):
-        symbol = program["symbol"]
-        place = folder / symbol if len(images) > 1 else folder
-        before = np.zeros(program["dram_size"], np.uint8)
-        before[: len(image)] = np.frombuffer(image, np.uint8)
-        files = {"program.txt": "\n".join(_listing(program, before, config)).encode()}
+    for program in programs:
+        header, symbol = program.header, program.symbol
+        place = folder / symbol if len(programs) > 1 else folder
+        before = np.zeros(header["dram_size"], np.uint8)
+        before[: len(program.image)] = np.frombuffer(program.image, np.uint8)
+        files = {"program.txt": "\n".join(_listing(header, before, program.config)).encode()}
         if after is not None:
-            _copy_inputs(program, before, after[symbol], config)
+            _copy_inputs(header, before, after[symbol], program.config)
             files["dram.after.bin"] = after[symbol].tobytes()
         files["dram.bin"] = before.tobytes()
-        files["program.json"] = _description(program, header["config"], after is not None).encode()
+        files["program.json"] = _description(program, after is not None).encode()
         _write(place, files)
-        sizes = program["insn_count"], program["dram_size"]
+        sizes = header["insn_count"], header["dram_size"]
         dumped.append(Dumped(symbol, place, tuple(sorted(files)), *sizes))
     return tuple(dumped)
 
 
-def _description(program: Mapping[str, Any], config: Mapping[str, Any], has_run: bool) -> str:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Program:
+    """A program of a package; ``module`` is the name of the one that has it."""
+
+    module: str
+    header: Mapping[str, Any]
+    image: bytes
+    config: VtaConfig
+    config_json: Mapping[str, Any]
+
+    @property
+    def symbol(self) -> str:
+        return str(self.header["symbol"])
+
+
+def _programs(package: Package) -> list[_Program]:
+    """Read all programs; of one that is for several targets, the first's."""
+    found: dict[str, _Program] = {}
+    for name in package.manifest.modules:
+        data = package.vta(name)
+        if data is None:
+            continue
+        header, images = parse_programs(data)
+        try:
+            config = parse_config(json.dumps(header["config"]), f"{package.path}: {name}.vta")
+        except ConfigError as error:
+            raise PackageError(f"{error}; compile the network again") from error
+        for program, image in zip(header["programs"], images, strict=True):
+            made = _Program(name, program, image, config, header["config"])
+            found.setdefault(made.symbol, made)
+    return list(found.values())
+
+
+def _description(program: _Program, has_run: bool) -> str:
     keys = ("dram_size", "insn_addr", "insn_count", "inputs", "outputs", "buffers", "layers")
     files = {"dram.bin": _WITH_INPUT if has_run else _BEFORE}
     if has_run:
         files["dram.after.bin"] = _AFTER
     values = {
-        "program": program["symbol"],
-        "config": config,
+        "program": program.symbol,
+        "config": program.config_json,
         "files": files,
         "layout": "activations are int8 [ceil(C / BLOCK)][H][W][BLOCK], absent channels zero",
-        **{key: program[key] for key in keys},
+        **{key: program.header[key] for key in keys},
     }
     return json.dumps(values, indent=1) + "\n"
 
@@ -140,55 +167,53 @@ def _copy_inputs(
         before[place] = after[place]
 
 
-def _run(
-    package: Package, header: Mapping[str, Any], net_vta: bytes, path: Path
-) -> dict[str, Array]:
+def _run(package: Package, programs: Sequence[_Program], path: Path) -> dict[str, Array]:
     """Run on the simulator; DRAM of every program afterwards."""
     x = _load_input(package, path)
     if x.dtype == np.int8:
-        return _run_program(package, header, net_vta, x, path)
+        return _run_program(package, programs, x, path)
     from lcp_tvm.executor import load_local
     from lcp_tvm.runner import check_machine
 
     check_machine(package)
-    with tempfile.TemporaryDirectory() as temporary:
-        executor = load_local(*package.extract(Path(temporary)))
-        executor.run(x)
-        return {
-            program["symbol"]: _dram(executor.vta, program["symbol"])
-            for program in header["programs"]
-        }
+    plan = package.plan()
+    names = dict.fromkeys(program.module for program in programs)
+    others = (name for name in package.manifest.modules if name not in names)
+    executor = load_local(package.code((*others, *reversed(names))))
+    executor.run(plan, x)
+    return {
+        program.symbol: np.frombuffer(executor.dram(program.symbol), np.uint8)
+        for program in programs
+    }
 
 
 def _run_program(
-    package: Package, header: Mapping[str, Any], net_vta: bytes, x: Array, path: Path
+    package: Package, programs: Sequence[_Program], x: Array, path: Path
 ) -> dict[str, Array]:
     """Run the only program on its own int8 input."""
     import tvm_ffi
 
     from lcp_tvm.vta.simulator import load_program_bytes, raise_native
 
-    programs = header["programs"]
-    if len(programs) != 1 or len(programs[0]["inputs"]) != 1:
+    if len(programs) != 1 or len(programs[0].header["inputs"]) != 1:
         raise InputError(
             f"{path}: int8 goes into a single VTA program with one input, {package.path} has "
             f"{len(programs)} programs; give the network's float32 input or a picture"
         )
-    shape = tuple(programs[0]["inputs"][0]["shape"])
+    program = programs[0]
+    shape = tuple(program.header["inputs"][0]["shape"])
     if x.shape != shape:
         raise InputError(f"{path}: found int8 {list(x.shape)}, the program takes {list(shape)}")
-    module = load_program_bytes(net_vta)
-    symbol = programs[0]["symbol"]
-    outputs = [np.zeros(tensor["shape"], np.int8) for tensor in programs[0]["outputs"]]
+    data = package.vta(program.module)
+    assert data is not None
+    module = load_program_bytes(data)
+    outputs = [np.zeros(tensor["shape"], np.int8) for tensor in program.header["outputs"]]
     try:
-        module[symbol](*map(tvm_ffi.from_dlpack, (x, *outputs)))
+        module[program.symbol](*map(tvm_ffi.from_dlpack, (x, *outputs)))
     except RuntimeError as error:
         raise_native(error)
-    return {symbol: _dram(module, symbol)}
-
-
-def _dram(module: Any, symbol: str) -> Array:
-    return np.frombuffer(bytes(module["lcp_tvm.dram"](symbol)), np.uint8)
+    memory = bytes(module["lcp_tvm.dram"](program.symbol))
+    return {program.symbol: np.frombuffer(memory, np.uint8)}
 
 
 def _load_input(package: Package, path: Path) -> Array:

@@ -1,8 +1,10 @@
-"""A compiled network that can be called: in this process, or in a worker over RPC."""
+"""Compiled functions that can be called: in this process, or in a worker over RPC."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,79 +14,116 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from lcp_tvm import native
 from lcp_tvm.errors import PackageError
-from lcp_tvm.vta.simulator import native_error
+from lcp_tvm.module_code import ModuleCode
+from lcp_tvm.plan.plan import Plan
+from lcp_tvm.plan.run import run_plan
+from lcp_tvm.vta.simulator import load_program_bytes, native_error
 
-ENTRY = "main"
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Executor:
-    """A network on one device, ready to run.
+class LoadedModule:
+    """A module on a device.
 
-    ``vm`` is the CPU part with the VTA part imported, so that the calls ``vta_0`` .. find their
-    programs; ``vta`` is None for a network without VTA programs.
+    ``vm`` has the functions; ``vta`` has the programs that they call, of these symbols, and is
+    None where there are none.
     """
 
+    functions: tuple[str, ...]
     vm: relax.VirtualMachine
     vta: tvm.runtime.Module | None
-    device: tvm.runtime.Device
+    programs: tuple[str, ...]
 
-    def run(self, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """Run once.
 
-        Parameters
-        ----------
-        x : float32 ``[1, C, H, W]``, as the network's entry says.
+class Executor:
+    """Functions on one device, ready to be called."""
 
-        Returns
-        -------
-        outputs : one array per output of the network.
+    def __init__(self, modules: Iterable[LoadedModule], device: tvm.runtime.Device) -> None:
+        loaded = tuple(modules)
+        self._machines = {name: module.vm for module in loaded for name in module.functions}
+        self._vta = {symbol: module.vta for module in loaded for symbol in module.programs}
+        self._device = device
+
+    def call(self, function: str, arguments: Sequence[Array]) -> list[Array]:
+        """Call a function once; one array per result.
+
+        Raises
+        ------
+        PackageError
+            No module that was loaded has it.
         """
-        self.vm.set_input(ENTRY, tvm.runtime.tensor(np.ascontiguousarray(x), self.device))
-        self.vm.invoke_stateful(ENTRY)
-        out = self.vm.get_outputs(ENTRY)
-        outputs = out if isinstance(out, list | tuple) else [out]
-        return [tensor.numpy() for tensor in outputs]
+        if function not in self._machines:
+            raise PackageError(f"function '{function}': no module that is loaded has it")
+        vm = self._machines[function]
+        on_device = [
+            tvm.runtime.tensor(np.ascontiguousarray(array), self._device) for array in arguments
+        ]
+        vm.set_input(function, *on_device)
+        vm.invoke_stateful(function)
+        out = vm.get_outputs(function)
+        results = out if isinstance(out, list | tuple) else [out]
+        return [tensor.numpy() for tensor in results]
+
+    def run(self, plan: Plan, x: Array) -> list[Array]:
+        """Run a frame, task by task; one array per output of the plan, which has one input."""
+        (name,) = plan.inputs
+        outputs = run_plan(plan, self.call, {name: x})
+        return [outputs[name] for name in plan.outputs]
 
     def stats(self, symbol: str) -> dict[str, Any]:
         """Return the simulator's counters of a program's last run, as architecture.md has them.
 
         Raises
         ------
-        PackageError : the network has no VTA part.
+        PackageError
+            There is no such program.
         """
-        if self.vta is None:
-            raise PackageError(f"stats of {symbol!r}: this network has no VTA program")
-        stats: dict[str, Any] = json.loads(str(self.vta["lcp_tvm.stats"](symbol)))
+        stats: dict[str, Any] = json.loads(str(self._program(symbol)["lcp_tvm.stats"](symbol)))
         return stats
 
+    def dram(self, symbol: str) -> bytes:
+        """Return the memory after a program's last run; only in this process."""
+        return bytes(self._program(symbol)["lcp_tvm.dram"](symbol))
 
-def load_local(net_so: Path, net_vta: Path | None) -> Executor:
-    """Load a network into this process.
+    def _program(self, symbol: str) -> tvm.runtime.Module:
+        if symbol not in self._vta:
+            raise PackageError(f"program '{symbol}': no module that is loaded has it")
+        return self._vta[symbol]
 
-    Parameters
-    ----------
-    net_so : the CPU part, a shared library.
-    net_vta : the VTA part; None when the network has none.
+
+def load_local(modules: Iterable[ModuleCode]) -> Executor:
+    """Load modules into this process.
 
     Raises
     ------
-    PackageError : a part cannot be loaded, or belongs to another board.
+    PackageError
+        A module cannot be loaded.
+    ConfigError
+        Its programs belong to another board.
     """
     device = tvm.cpu()
+    return Executor([_load(module, device) for module in modules], device)
+
+
+def _load(module: ModuleCode, device: tvm.runtime.Device) -> LoadedModule:
     try:
-        cpu = tvm.runtime.load_module(str(net_so))
+        with tempfile.TemporaryDirectory() as folder:  # a loaded library needs no name
+            path = Path(folder, f"{module.name}.so")
+            path.write_bytes(module.so)
+            code = tvm.runtime.load_module(str(path))
         vta = None
-        if net_vta is not None:
-            native.load()
-            vta = tvm.runtime.load_module(str(net_vta))
-            cpu.import_module(vta)
-        return Executor(relax.VirtualMachine(cpu, device), vta, device)
+        if module.vta is not None:
+            vta = load_program_bytes(module.vta)
+            code.import_module(vta)
+        vm = relax.VirtualMachine(code, device)
+        return LoadedModule(module.functions, vm, vta, module.programs())
     except (RuntimeError, ValueError, OSError) as err:
         ours = native_error(str(err))
-        raise ours or PackageError(f"{net_so.name}: cannot be loaded: {first_line(err)}") from err
+        raise ours or PackageError(
+            f"{module.name}.so: cannot be loaded: {first_line(err)}"
+        ) from err
 
 
 def first_line(err: BaseException) -> str:

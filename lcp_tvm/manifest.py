@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NoReturn
 
 from lcp_tvm.errors import PackageError
 
-FORMAT = 1
+FORMAT = 2
 MAX_DIMENSION = 1 << 20
-NET_SO, NET_VTA = "net.so", "net.vta"
+MAX_MODULES = 4096
+_MODULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the network that one device runs: its operators by name, and why there."""
+    """A part of a function that one processor runs: its operators by name, and why there.
 
+    One on the VTA has the name of its program.
+    """
+
+    function: str
     name: str
     device: Literal["vta", "cpu"]
     operators: tuple[str, ...]
@@ -61,35 +67,73 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Module:
+    """What is known of one module: functions of the plan, compiled for one target.
+
+    Attributes
+    ----------
+    target : of the devices that run it, as ``--target`` takes it.
+    config : the VTA config in upstream's keys; None where no program is for a VTA.
+    so, vta : the code; None for ``vta`` where no program is for a VTA.
+    reasons : one line per operator that is not on the VTA.
+    stats : the simulator's counters by program, in the form of docs/architecture.md.
+    """
+
+    target: str
+    functions: tuple[str, ...]
+    config: Mapping[str, Any] | None
+    so: File
+    vta: File | None
+    pieces: tuple[Piece, ...]
+    reasons: tuple[str, ...]
+    stats: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The manifest.
 
     Attributes
     ----------
-    target : as given to ``--target``.
-    config : the VTA config in upstream's keys; None without a VTA.
+    target : as given to ``--target``, with exceptions by device.
     input_shape : [1, C, H, W].
     versions : of lcp-tvm and tvm, which made the package.
-    files : the code, by its name in the zip file.
-    reasons : one line per operator that is not on the VTA.
+    plan : ``plan.json``.
+    modules : by name; the code of module M is ``modules/M.so`` and ``modules/M.vta``.
     messages : what import and quantisation had to say.
-    stats : the simulator's counters by program, in the form of docs/architecture.md.
     """
 
     name: str
     target: str
-    config: Mapping[str, Any] | None
     input_name: str
     input_shape: tuple[int, ...]
     picture: PictureFormat
     labels: tuple[str, ...]
     versions: Mapping[str, str]
-    files: Mapping[str, File]
-    pieces: tuple[Piece, ...]
-    reasons: tuple[str, ...]
+    plan: File
+    modules: Mapping[str, Module]
     messages: tuple[str, ...]
     noise: tuple[Noise, ...]
-    stats: Mapping[str, Any]
+
+    def vta_ms(self) -> dict[str, float]:
+        """Return the simulated time of a call, by function, of what runs on a VTA.
+
+        Of a function that is compiled for several, the time on the first counts.
+        """
+        found: dict[str, float] = {}
+        for module in self.modules.values():
+            times: dict[str, float] = {}
+            for piece in module.pieces:
+                if piece.device == "vta":
+                    milliseconds = module.stats[piece.name]["ms"]
+                    times[piece.function] = times.get(piece.function, 0.0) + milliseconds
+            found = times | found
+        return found
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Those of all modules, each once."""
+        return tuple(dict.fromkeys(r for module in self.modules.values() for r in module.reasons))
 
 
 def manifest_json(manifest: Manifest) -> str:
@@ -121,24 +165,26 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
             f"{where}: format {found} is newer than {FORMAT}, the newest that this lcp-tvm reads; "
             "update lcp-tvm, or compile the network again with this one"
         )
-    if found != FORMAT:
-        raise corrupt(where, f"its format is {found!r}, not {FORMAT}")
+    if type(found) is int and 0 < found < FORMAT:
+        raise PackageError(
+            f"{where}: format {found} is older than {FORMAT}, the only one that this lcp-tvm "
+            "reads; compile the network again"
+        )
+    if type(found) is not int or found != FORMAT:
+        raise corrupt(where, f"its format is {str(found)[:60]!r}, not {FORMAT}")
     read = _Reader(where)
     return Manifest(
         name=read.get(values, "name", _is_text),
         target=read.get(values, "target", _is_text),
-        config=read.get(values, "config", _is_optional_object),
         input_name=read.get(values, "input_name", _is_text),
         input_shape=tuple(read.get(values, "input_shape", _is_shape)),
         picture=_picture(read, read.get(values, "picture", _is_object)),
         labels=tuple(read.get(values, "labels", _is_texts)),
         versions=read.get(values, "versions", _is_text_map),
-        files=_files(read, read.get(values, "files", _is_object)),
-        pieces=tuple(_piece(read, row) for row in read.get(values, "pieces", _is_objects)),
-        reasons=tuple(read.get(values, "reasons", _is_texts)),
+        plan=_file(read, read.get(values, "plan", _is_object)),
+        modules=_modules(read, read.get(values, "modules", _is_object)),
         messages=tuple(read.get(values, "messages", _is_texts)),
         noise=tuple(_noise(read, row) for row in read.get(values, "noise", _is_objects)),
-        stats=_stats(read, read.get(values, "stats", _is_object)),
     )
 
 
@@ -171,20 +217,42 @@ def _picture(read: _Reader, values: Mapping[str, Any]) -> PictureFormat:
     )
 
 
-def _files(read: _Reader, values: Mapping[str, Any]) -> dict[str, File]:
-    if not {NET_SO} <= set(values) <= {NET_SO, NET_VTA}:
-        raise corrupt(read.where, f"its manifest lists the files {sorted(values)}")
-    return {
-        name: File(
-            size=read.get(read.get(values, name, _is_object), "size", _is_count),
-            sha256=read.get(values[name], "sha256", _is_text),
-        )
-        for name in sorted(values)
-    }
+def _modules(read: _Reader, values: Mapping[str, Any]) -> dict[str, Module]:
+    if len(values) > MAX_MODULES:
+        raise corrupt(read.where, f"its manifest has {len(values)} modules")
+    for name in values:
+        if not _MODULE_NAME.fullmatch(name):
+            raise corrupt(read.where, f"its manifest has a module {name[:60]!r}")
+    return {name: _module(read, read.get(values, name, _is_object)) for name in sorted(values)}
+
+
+def _module(read: _Reader, values: Mapping[str, Any]) -> Module:
+    vta = read.get(values, "vta", _is_optional_object)
+    module = Module(
+        target=read.get(values, "target", _is_text),
+        functions=tuple(read.get(values, "functions", _is_names)),
+        config=read.get(values, "config", _is_optional_object),
+        so=_file(read, read.get(values, "so", _is_object)),
+        vta=None if vta is None else _file(read, vta),
+        pieces=tuple(_piece(read, row) for row in read.get(values, "pieces", _is_objects)),
+        reasons=tuple(read.get(values, "reasons", _is_texts)),
+        stats=_stats(read, read.get(values, "stats", _is_object)),
+    )
+    programs = {piece.name for piece in module.pieces if piece.device == "vta"}
+    if programs != set(module.stats):
+        raise corrupt(read.where, "a module's programs and counters do not match")
+    if len({module.vta is None, module.config is None, not module.stats}) > 1:
+        raise corrupt(read.where, "VTA programs, config and counters of a module do not match")
+    return module
+
+
+def _file(read: _Reader, values: Mapping[str, Any]) -> File:
+    return File(read.get(values, "size", _is_count), read.get(values, "sha256", _is_text))
 
 
 def _piece(read: _Reader, row: Mapping[str, Any]) -> Piece:
     return Piece(
+        function=read.get(row, "function", _is_text),
         name=read.get(row, "name", _is_text),
         device=read.get(row, "device", lambda v: v in ("vta", "cpu")),
         operators=tuple(read.get(row, "operators", _is_texts)),
@@ -228,6 +296,10 @@ def _is_string(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
 
 
 def _is_texts(value: Any) -> bool:

@@ -1,4 +1,9 @@
-"""The ``.lcp`` file: a zip with ``manifest.json``, ``net.so`` (CPU) and ``net.vta`` (VTA).
+"""The ``.lcp`` file: a zip of a plan and the code of its functions.
+
+    manifest.json     what is known of the network and its modules (`lcp_tvm.manifest`)
+    plan.json         tasks, regions, costs (`lcp_tvm.plan`)
+    modules/M.so      functions of the plan for one target: the part for the CPU
+    modules/M.vta     the VTA programs that it calls, where there are any
 
 Writing gives the same bytes for the same network. Reading trusts nothing: names, number and
 sizes of the entries are checked before they are read, and hashes afterwards.
@@ -12,7 +17,7 @@ import secrets
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,23 +26,31 @@ from typing import IO, TYPE_CHECKING
 
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.manifest import (
-    NET_SO,
-    NET_VTA,
+    MAX_MODULES,
     File,
     Manifest,
+    Module,
     Noise,
     PictureFormat,
     corrupt,
     manifest_json,
     parse_manifest,
 )
+from lcp_tvm.module_code import ModuleCode
+from lcp_tvm.plan.plan import Plan
+from lcp_tvm.plan.plan_json import MAX_BYTES, parse_plan, plan_json
 
 if TYPE_CHECKING:
     from lcp_tvm.compiler import Compiled
+    from lcp_tvm.lower import CompiledModule
     from lcp_tvm.network import Preprocess
 
-MANIFEST = "manifest.json"
-MAX_SIZES: Mapping[str, int] = {MANIFEST: 1 << 26, NET_SO: 1 << 31, NET_VTA: 1 << 32}
+MANIFEST, PLAN = "manifest.json", "plan.json"
+MAX_ENTRIES = 2 + 2 * MAX_MODULES
+MAX_SIZES: Mapping[str, int] = {
+    MANIFEST: 1 << 27, PLAN: MAX_BYTES, ".so": 1 << 31, ".vta": 1 << 32
+}  # fmt: skip
+"""Bytes of an entry by its name or, of a module, by its ending."""
 
 # A zip file has no other notion of "no date" than the first that it can say.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
@@ -79,40 +92,68 @@ class Package:
             resize=picture.resize,
         )
 
-    def read(self, name: str) -> bytes:
-        """Read ``net.so`` or ``net.vta``.
+    def plan(self) -> Plan:
+        """Read the plan.
 
         Raises
         ------
         PackageError
-            The package has no such entry, or it is not the one the manifest describes.
+            It is not the one the manifest describes, or wrong.
         """
-        file = self.manifest.files.get(name)
-        if file is None:
-            raise PackageError(f"{self.path}: has no {name}; nothing of this network runs on it")
         with _opened(self.path) as archive:
-            data = _read_entry(archive, name, str(self.path))
+            data = self._read(archive, PLAN, self.manifest.plan)
+        plan = parse_plan(data, str(self.path))
+        functions = {name for module in self.manifest.modules.values() for name in module.functions}
+        called = {task.function for task in plan.tasks}
+        called |= {task.fallback.function for task in plan.tasks if task.fallback is not None}
+        if not called <= functions <= set(plan.functions):
+            raise corrupt(str(self.path), "its plan and its modules are not of one network")
+        return plan
+
+    def code(self, names: Iterable[str] | None = None) -> tuple[ModuleCode, ...]:
+        """Read the code of some modules, or of all.
+
+        Raises
+        ------
+        PackageError
+            It is not the one the manifest describes.
+        """
+        modules = self.manifest.modules
+        with _opened(self.path) as archive:
+            return tuple(
+                ModuleCode(
+                    name,
+                    modules[name].functions,
+                    self._read(archive, so_entry(name), modules[name].so),
+                    self._vta(archive, name),
+                )
+                for name in (modules if names is None else names)
+            )
+
+    def vta(self, name: str) -> bytes | None:
+        """Read a module's programs (see `code`), None where there are none."""
+        with _opened(self.path) as archive:
+            return self._vta(archive, name)
+
+    def _vta(self, archive: zipfile.ZipFile, name: str) -> bytes | None:
+        file = self.manifest.modules[name].vta
+        return None if file is None else self._read(archive, vta_entry(name), file)
+
+    def _read(self, archive: zipfile.ZipFile, name: str, file: File) -> bytes:
+        data = _read_entry(archive, name, str(self.path))
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise corrupt(str(self.path), f"{name} has another hash than the manifest says")
         return data
 
-    def net_so(self) -> bytes:
-        """Read the CPU part, a shared library (see `read`)."""
-        return self.read(NET_SO)
 
-    def net_vta(self) -> bytes | None:
-        """Read the VTA part (see `read`), or None when the network has none."""
-        return self.read(NET_VTA) if NET_VTA in self.manifest.files else None
+def so_entry(module: str) -> str:
+    """Return the name of a module's part for the CPU."""
+    return f"modules/{module}.so"
 
-    def extract(self, folder: Path) -> tuple[Path, Path | None]:
-        """Write the code into an existing folder: paths of ``net.so`` and, if any, ``net.vta``."""
-        so, vta = folder / NET_SO, folder / NET_VTA
-        so.write_bytes(self.net_so())
-        program = self.net_vta()
-        if program is None:
-            return so, None
-        vta.write_bytes(program)
-        return so, vta
+
+def vta_entry(module: str) -> str:
+    """Return the name of a module's programs."""
+    return f"modules/{module}.vta"
 
 
 def write_package(compiled: Compiled, path: Path) -> Package:
@@ -123,11 +164,13 @@ def write_package(compiled: Compiled, path: Path) -> Package:
     InputError
         The file cannot be written.
     """
-    code = {NET_SO: compiled.net_so}
-    if compiled.net_vta is not None:
-        code[NET_VTA] = compiled.net_vta
-    manifest = _manifest(compiled, code)
-    entries = {MANIFEST: manifest_json(manifest).encode(), **code}
+    plan = plan_json(compiled.plan).encode()
+    manifest = _manifest(compiled, plan)
+    entries = {MANIFEST: manifest_json(manifest).encode(), PLAN: plan}
+    for module in compiled.modules:
+        entries[so_entry(module.code.name)] = module.code.so
+        if module.code.vta is not None:
+            entries[vta_entry(module.code.name)] = module.code.vta
     with atomic_file(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, data in entries.items():
             info = zipfile.ZipInfo(name, _NO_DATE)
@@ -170,20 +213,35 @@ def read_package(path: Path) -> Package:
         It is missing, no package, corrupt, or newer than this program.
     """
     with _opened(path) as archive:
-        names = [info.filename for info in archive.infolist()]
-        if len(set(names)) != len(names) or not {MANIFEST, NET_SO} <= set(names) <= set(MAX_SIZES):
-            shown = ", ".join(repr(name)[:40] for name in names[:5]) or "nothing"
-            raise PackageError(
-                f"{path}: is no .lcp package, it holds {shown}; "
-                "make one with 'lcp-tvm compile MODEL -o NET.lcp'"
-            )
+        names = [info.filename for info in archive.infolist()[: MAX_ENTRIES + 1]]
+        if len(set(names)) != len(names) or len(names) > MAX_ENTRIES or MANIFEST not in names:
+            raise _no_package(path, names)
         manifest = parse_manifest(_read_entry(archive, MANIFEST, str(path)), str(path))
-        for name, file in manifest.files.items():
+        files = _files(manifest)
+        if not set(names) <= {MANIFEST, *files}:
+            raise _no_package(path, sorted(set(names) - {MANIFEST, *files}))
+        for name, file in files.items():
             if name not in names or archive.getinfo(name).file_size != file.size:
                 raise corrupt(str(path), f"{name} is missing or has another size")
-    if (NET_VTA in manifest.files) != (manifest.config is not None and bool(manifest.stats)):
-        raise corrupt(str(path), "its VTA part, config and counters do not go together")
     return Package(path, manifest)
+
+
+def _no_package(path: Path, names: Iterable[str]) -> PackageError:
+    shown = ", ".join(repr(name)[:40] for name in list(names)[:5]) or "nothing"
+    return PackageError(
+        f"{path}: is no .lcp package, it holds {shown}; "
+        "make one with 'lcp-tvm compile MODEL -o NET.lcp'"
+    )
+
+
+def _files(manifest: Manifest) -> dict[str, File]:
+    """All entries that a manifest describes, by their names."""
+    files = {PLAN: manifest.plan}
+    for name, module in manifest.modules.items():
+        files[so_entry(name)] = module.so
+        if module.vta is not None:
+            files[vta_entry(name)] = module.vta
+    return files
 
 
 @contextmanager
@@ -207,21 +265,21 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _read_entry(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
     info = archive.getinfo(name)
-    if info.file_size > MAX_SIZES[name]:
-        raise corrupt(where, f"{name} has {info.file_size} bytes, allowed is {MAX_SIZES[name]}")
+    most = MAX_SIZES[name if name in MAX_SIZES else Path(name).suffix]
+    if info.file_size > most:
+        raise corrupt(where, f"{name} has {info.file_size} bytes, allowed is {most}")
     if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
         raise corrupt(where, f"{name} is packed in an unknown way")
     with archive.open(info) as stream:
         return stream.read(info.file_size + 1)
 
 
-def _manifest(compiled: Compiled, code: Mapping[str, bytes]) -> Manifest:
+def _manifest(compiled: Compiled, plan: bytes) -> Manifest:
     network = compiled.network
     preprocess = network.preprocess
     return Manifest(
         name=network.name,
-        target=compiled.target.text,
-        config=compiled.header.get("config") if NET_VTA in code else None,
+        target=compiled.targets.text,
         input_name=network.input_name,
         input_shape=network.input_shape,
         picture=PictureFormat(
@@ -237,15 +295,29 @@ def _manifest(compiled: Compiled, code: Mapping[str, bytes]) -> Manifest:
             "lcp-tvm": metadata.version("lcp-tvm"),
             "tvm": metadata.version("apache-tvm"),
         },
-        files={
-            name: File(len(data), hashlib.sha256(data).hexdigest()) for name, data in code.items()
-        },
-        pieces=compiled.pieces,
-        reasons=compiled.reasons,
+        plan=_file(plan),
+        modules={module.code.name: _module(module) for module in compiled.modules},
         messages=network.messages + compiled.messages,
         noise=tuple(
             Noise(row.name, row.op, row.input_bits, row.weight_bits, row.output_bits, row.snr_db)
             for row in compiled.noise
         ),
-        stats=compiled.stats,
     )
+
+
+def _module(module: CompiledModule) -> Module:
+    code = module.code
+    return Module(
+        target=module.target.text,
+        functions=code.functions,
+        config=module.header["config"] if code.vta is not None else None,
+        so=_file(code.so),
+        vta=None if code.vta is None else _file(code.vta),
+        pieces=module.pieces,
+        reasons=module.reasons,
+        stats=module.stats,
+    )
+
+
+def _file(data: bytes) -> File:
+    return File(len(data), hashlib.sha256(data).hexdigest())

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lcp_tvm.errors import LcpError
-from lcp_tvm.manifest import NET_VTA, Noise, Piece, corrupt
-from lcp_tvm.package import Package
+from lcp_tvm.manifest import Module, Noise, Piece, corrupt
+from lcp_tvm.package import Package, so_entry, vta_entry
+from lcp_tvm.report_plan import PlanCost, plan_cost
 from lcp_tvm.vta.config import VtaConfig, parse_config
 from lcp_tvm.vta.container import read_header
 
@@ -64,12 +65,16 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All tables of a package."""
+    """All tables of a package.
+
+    ``config`` are the names of all VTA configs; ``clock_mhz`` is None where they differ in it.
+    """
 
     name: str
     target: str
     config: str | None
     clock_mhz: int | None
+    plan: PlanCost
     input_name: str
     input_shape: tuple[int, ...]
     classes: int
@@ -93,40 +98,40 @@ def build_report(package: Package) -> Report:
         The package's parts do not go together.
     """
     manifest = package.manifest
-    config: VtaConfig | None = None
+    configs: dict[str, VtaConfig] = {}
     buffers: list[Buffer] = []
     layers: list[LayerCost] = []
-    total = None
-    data = package.net_vta()
-    if data is not None:
-        try:
-            config = parse_config(json.dumps(manifest.config), NET_VTA)
-            header = read_header(data)
-        except LcpError as error:
-            raise corrupt(str(package.path), str(error)) from error
-        symbols = [program["symbol"] for program in header["programs"]]
-        if header["config"] != manifest.config or set(symbols) != set(manifest.stats):
-            raise corrupt(str(package.path), "net.vta and the manifest are not of one network")
-        for program in header["programs"]:
+    totals: list[Total] = []
+    for name, module in manifest.modules.items():
+        data = package.vta(name)
+        if data is None:
+            continue
+        config, programs = _programs(package, name, module, data)
+        configs[config.name] = config
+        own: list[LayerCost] = []
+        for program in programs:
             buffers += _buffers(program)
-            layers += _layers(program, manifest.stats[program["symbol"]], config, package)
-        total = _total(header["programs"], manifest.stats, layers, config)
+            own += _layers(program, module.stats[program["symbol"]], config, package)
+        layers += own
+        totals.append(_total(programs, module.stats, own, config))
+    clocks = {config.clock_mhz for config in configs.values()}
     return Report(
         name=manifest.name,
         target=manifest.target,
-        config=config.name if config else None,
-        clock_mhz=config.clock_mhz if config else None,
+        config=", ".join(configs) or None,
+        clock_mhz=clocks.pop() if len(clocks) == 1 else None,
+        plan=plan_cost(package.plan(), manifest.vta_ms()),
         input_name=manifest.input_name,
         input_shape=manifest.input_shape,
         classes=len(manifest.labels),
-        files={name: file.size for name, file in manifest.files.items()},
+        files=_files(manifest.modules),
         versions=manifest.versions,
-        pieces=manifest.pieces,
+        pieces=tuple(piece for module in manifest.modules.values() for piece in module.pieces),
         reasons=manifest.reasons,
         messages=manifest.messages,
         buffers=tuple(buffers),
         layers=tuple(layers),
-        total=total,
+        total=_sum(totals) if totals else None,
         noise=manifest.noise,
     )
 
@@ -137,6 +142,30 @@ def report_json(report: Report) -> dict[str, Any]:
     for row in values["noise"]:
         row["snr_db"] = row["snr_db"] if math.isfinite(row["snr_db"]) else None
     return values
+
+
+def _files(modules: Mapping[str, Module]) -> dict[str, int]:
+    sizes = {}
+    for name, module in modules.items():
+        sizes[so_entry(name)] = module.so.size
+        if module.vta is not None:
+            sizes[vta_entry(name)] = module.vta.size
+    return sizes
+
+
+def _programs(
+    package: Package, name: str, module: Module, data: bytes
+) -> tuple[VtaConfig, list[dict[str, Any]]]:
+    """Return a module's VTA config and the headers of its programs."""
+    try:
+        config = parse_config(json.dumps(module.config), vta_entry(name))
+        header = read_header(data)
+    except LcpError as error:
+        raise corrupt(str(package.path), str(error)) from error
+    symbols = {program["symbol"] for program in header["programs"]}
+    if header["config"] != module.config or symbols != set(module.stats):
+        raise corrupt(str(package.path), f"{vta_entry(name)} and the manifest do not match")
+    return config, header["programs"]
 
 
 def _buffers(program: Mapping[str, Any]) -> list[Buffer]:
@@ -187,6 +216,21 @@ def _total(
         gemm_share=_gemm_share(macs, cycles, config),
         dma_bytes=sum(sum(stats[program["symbol"]]["bytes"].values()) for program in programs),
         dram_bytes=sum(program["dram_size"] for program in programs),
+    )
+
+
+def _sum(totals: list[Total]) -> Total:
+    """Add up modules; the share of the limit is weighted by the time."""
+    ms = sum(total.ms for total in totals)
+    return Total(
+        programs=sum(total.programs for total in totals),
+        instructions=sum(total.instructions for total in totals),
+        macs=sum(total.macs for total in totals),
+        cycles=sum(total.cycles for total in totals),
+        ms=ms,
+        gemm_share=sum(total.gemm_share * total.ms for total in totals) / ms if ms else 0.0,
+        dma_bytes=sum(total.dma_bytes for total in totals),
+        dram_bytes=sum(total.dram_bytes for total in totals),
     )
 
 

@@ -12,14 +12,19 @@ from rich.text import Text
 
 from lcp_tvm.manifest import Noise, Piece
 from lcp_tvm.report import Buffer, LayerCost, Report, Total
+from lcp_tvm.report_plan import PlanCost
 
 SHOWN_OPERATORS = 3
+SHOWN_FILES = 4
 _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 def render_report(report: Report) -> RenderableType:
     """Return all tables of a report, those that are empty left out."""
-    parts: list[RenderableType] = [_heading(report), "", pieces_table(report.pieces)]
+    parts: list[RenderableType] = [_heading(report), ""]
+    if report.plan.tasks > 1:
+        parts += [functions_table(report.plan), "", devices_table(report.plan), ""]
+    parts.append(pieces_table(report.pieces))
     parts += reasons_lines(report.reasons)
     if report.layers and report.total:
         parts += ["", layers_table(report.layers, report.total, report.clock_mhz)]
@@ -28,6 +33,48 @@ def render_report(report: Report) -> RenderableType:
     if report.noise:
         parts += ["", noise_table(report.noise)]
     return Group(*parts)
+
+
+def functions_table(plan: PlanCost, most: int | None = None) -> Table:
+    """What a call of each function takes, or of the first ``most``."""
+    shown = plan.functions[:most]
+    title = f"Functions of split {plan.split}"
+    if len(shown) < len(plan.functions):
+        title += f" (the first {len(shown)} of {len(plan.functions)})"
+    headings = ("MMAC", "in", "out", "weights", "activations", "VTA ms")
+    table = _table(title, "function", "tasks", "device", *headings, numbers=6)
+    for row in shown:
+        sizes = (row.bytes_in, row.bytes_out, row.weight_bytes, row.peak_bytes)
+        table.add_row(
+            *(escape(row.name), str(row.tasks), row.devices, f"{row.macs / 1e6:.2f}"),
+            *map(size_text, sizes),
+            _ms_text(row.vta_ms),
+        )
+    return table
+
+
+def devices_table(plan: PlanCost) -> Table:
+    """What a frame takes of each device, and of all."""
+    title = f"Devices of split {plan.split}"
+    if plan.replicas > 1:
+        title += f", {plan.replicas} times"
+    headings = ("MMAC", "received", "sent", "memory", "VTA ms")
+    table = _table(title, "device", "tasks", *headings, numbers=5)
+    for row in plan.by_device:
+        sizes = (row.bytes_in, row.bytes_out, row.memory_bytes)
+        table.add_row(
+            *(row.device, str(row.tasks), f"{row.macs / 1e6:.2f}"),
+            *map(size_text, sizes),
+            _ms_text(row.vta_ms),
+        )
+    table.add_section()
+    sums = (f"{plan.macs / 1e6:.2f}", size_text(plan.moved_bytes), "", "", _ms_text(plan.vta_ms))
+    table.add_row("all", str(plan.tasks), *sums)
+    return table
+
+
+def _ms_text(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.3f}"
 
 
 def pieces_table(pieces: Sequence[Piece]) -> Table:
@@ -49,7 +96,7 @@ def reasons_lines(reasons: Iterable[str]) -> list[RenderableType]:
 def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | None) -> Table:
     """What each layer costs on the VTA, and all of them."""
     table = _table(
-        f"Simulated at {clock_mhz} MHz",
+        f"Simulated at {clock_mhz} MHz" if clock_mhz is not None else "Simulated",
         "layer",
         "kind",
         *("MMAC", "cycles", "load", "compute", "store", "ms", "of GEMM limit"),
@@ -113,6 +160,8 @@ def size_text(size: int) -> str:
 def _heading(report: Report) -> Text:
     shape = "x".join(map(str, report.input_shape))
     files = ", ".join(f"{name} {size_text(size)}" for name, size in report.files.items())
+    if len(report.files) > SHOWN_FILES:
+        files = f"{len(report.files)} files of {size_text(sum(report.files.values()))}"
     made = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
     text = f"{report.name} for {report.target}: input {report.input_name} {shape}"
     if report.classes:

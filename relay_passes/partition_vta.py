@@ -40,20 +40,21 @@ class Partition:
     reasons: tuple[str, ...]
 
 
-def partition_vta(module: tvm.IRModule, config: VtaConfig) -> Partition:
+def partition_vta(module: tvm.IRModule, config: VtaConfig, prefix: str = "") -> Partition:
     """Gather what VTA can run into functions ``vta_0``, ``vta_1``, ... in order of use.
 
     Parameters
     ----------
     module : integer Relax, see docs/architecture.md.
     config : the accelerator whose limits count.
+    prefix : what the names of the functions begin with.
     """
     refusals: dict[str, str] = {}
     patterns = [_fusion_pattern(composite, config, refusals) for composite in composites()]
     module = FuseOpsByPattern(patterns, bind_constants=True, annotate_codegen=False)(module)
     module = _without_unused(MergeCompositeFunctions()(module))
     for index, var in enumerate(_calls_in_order(module)):
-        module.update_func(var, module[var].with_attr("global_symbol", f"vta_{index}"))
+        module.update_func(var, module[var].with_attr("global_symbol", f"{prefix}vta_{index}"))
     return Partition(module, _reasons(module, refusals))
 
 

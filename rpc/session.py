@@ -1,4 +1,4 @@
-"""A session with a worker: upload a network, run it, with a deadline on every call.
+"""A session with a worker: upload modules, call their functions, with a deadline on every call.
 
 TVM's RPC calls block without limit when the other end freezes, so each runs in a thread of its
 own. Past its deadline, or when Ctrl-C comes, the connection is cut, which ends that thread and
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,7 +26,8 @@ from tvm import relax, rpc
 
 from lcp_tvm import native
 from lcp_tvm.errors import WorkerError
-from lcp_tvm.executor import Executor
+from lcp_tvm.executor import Executor, LoadedModule
+from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.rpc.address import Address, parse_address
 from lcp_tvm.rpc.line import Line, resolve
 from lcp_tvm.rpc.worker import READY_LINE
@@ -42,11 +43,12 @@ START_TIMEOUT_S = 60.0
 CUT_TIMEOUT_S = 10.0
 """Within this a call whose connection was cut has failed."""
 
+Array = npt.NDArray[Any]
 _Result = TypeVar("_Result")
 
 
 class WorkerSession:
-    """A network on a worker. Use it in a ``with`` statement."""
+    """Functions on a worker. Use it in a ``with`` statement."""
 
     def __init__(self, address: Address, session: Any, line: Line, facts: dict[str, Any]) -> None:
         self._address = address
@@ -84,40 +86,36 @@ class WorkerSession:
             )
         return made
 
-    def load(
-        self, net_so: bytes, net_vta: bytes | None, *, timeout: float = CALL_TIMEOUT_S
-    ) -> None:
-        """Upload a network's parts and make it ready to run.
+    def load(self, modules: Iterable[ModuleCode], *, timeout: float = CALL_TIMEOUT_S) -> None:
+        """Upload modules and make their functions ready, in place of what was loaded before.
+
+        Parameters
+        ----------
+        timeout : for each of the modules.
 
         Raises
         ------
         WorkerError
             The worker died, or did not answer in time.
         ConfigError
-            The network is for another VTA config than the worker has.
+            A module is for another VTA config than the worker has.
         PackageError
             The worker cannot load it.
         """
-
         session = self._open()
+        loaded = []
+        for module in modules:
 
-        def push() -> Executor:
-            session.upload(bytearray(net_so), target="net.so")
-            module = session.load_module("net.so")
-            vta = None
-            if net_vta is not None:
-                session.upload(bytearray(net_vta), target="net.vta")
-                vta = session.load_module("net.vta")
-                module.import_module(vta)
-            device = session.cpu(0)
-            return Executor(relax.VirtualMachine(module, device), vta, device)
+            def push(module: ModuleCode = module) -> LoadedModule:
+                return _push(session, module)
 
-        self._executor = self._call(timeout, push)
+            loaded.append(self._call(timeout, push))
+        self._executor = Executor(loaded, session.cpu(0))
 
-    def run(
-        self, x: npt.NDArray[Any], *, timeout: float = CALL_TIMEOUT_S
-    ) -> list[npt.NDArray[Any]]:
-        """Run the network once; see `Executor.run`.
+    def call(
+        self, function: str, arguments: Sequence[Array], *, timeout: float = CALL_TIMEOUT_S
+    ) -> list[Array]:
+        """Call a function once; see `Executor.call`.
 
         Raises
         ------
@@ -125,7 +123,7 @@ class WorkerSession:
             Nothing is loaded, the worker died, or it did not answer in time.
         """
         executor = self._loaded()
-        return self._call(timeout, lambda: executor.run(x))
+        return self._call(timeout, lambda: executor.call(function, arguments))
 
     def stats(self, symbol: str, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:
         """Counters of a program's last run; see `Executor.stats`."""
@@ -153,7 +151,7 @@ class WorkerSession:
     def _loaded(self) -> Executor:
         self._open()
         if self._executor is None:
-            raise WorkerError(f"worker {_name(self._address)}: no network is loaded")
+            raise WorkerError(f"worker {_name(self._address)}: nothing is loaded")
         return self._executor
 
     def _open(self) -> Any:
@@ -168,6 +166,18 @@ class WorkerSession:
             self._line.cut()
             self._session = self._executor = None
             raise
+
+
+def _push(session: Any, module: ModuleCode) -> LoadedModule:
+    session.upload(bytearray(module.so), target=f"{module.name}.so")
+    code = session.load_module(f"{module.name}.so")
+    vta = None
+    if module.vta is not None:
+        session.upload(bytearray(module.vta), target=f"{module.name}.vta")
+        vta = session.load_module(f"{module.name}.vta")
+        code.import_module(vta)
+    vm = relax.VirtualMachine(code, session.cpu(0))
+    return LoadedModule(module.functions, vm, vta, module.programs())
 
 
 def _within(

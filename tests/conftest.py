@@ -20,5 +20,5 @@ def fashion_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from lcp_tvm.cli.compile import compile_file
 
     path = tmp_path_factory.mktemp("fashion") / "fashion.lcp"
-    compile_file(MODEL, path, "vta:pynq_z1", CALIBRATION)
+    compile_file(MODEL, path, "vta:pynq_z1", calibrate=CALIBRATION)
     return path

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lcp_tvm.compiler import compile_network
-from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.compiler import Compiled, compile_network
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
+from lcp_tvm.targets import parse_targets
 
 
 @pytest.fixture
@@ -48,15 +48,16 @@ def network(tmp_path: Path) -> Network:
 
 
 def test_pieces_are_in_execution_order_and_say_why(network: Network) -> None:
-    compiled = compile_network(network, parse_target("vta"))
-    assert [(piece.name, piece.device, piece.reason) for piece in compiled.pieces] == [
+    compiled = compile_network(network, parse_targets("vta"))
+    (module,) = compiled.modules
+    assert [(piece.name, piece.device, piece.reason) for piece in module.pieces] == [
         ("cpu_0", "cpu", "quantises and packs the input"),
         ("vta_0", "vta", "fits the accelerator"),
         ("cpu_1", "cpu", "not for VTA"),
         ("vta_1", "vta", "fits the accelerator"),
         ("cpu_2", "cpu", "not for VTA"),
     ]
-    assert [piece.operators for piece in compiled.pieces[1:]] == [
+    assert [piece.operators for piece in module.pieces[1:]] == [
         ("first",),
         ("conv2d deep",),
         ("third",),
@@ -66,37 +67,36 @@ def test_pieces_are_in_execution_order_and_say_why(network: Network) -> None:
         "conv2d deep: on the CPU",
         "softmax y: on the CPU",
     ]
-    assert set(compiled.stats) == {"vta_0", "vta_1"}
+    assert set(module.stats) == {"vta_0", "vta_1"}
 
 
-def test_a_cpu_target_stays_in_float_without_calibration(network: Network, tmp_path: Path) -> None:
-    compiled = compile_network(network, parse_target("cpu"))
-    assert compiled.net_vta is None
+def run(compiled: Compiled, x: np.ndarray) -> np.ndarray:
+    (result,) = load_local(module.code for module in compiled.modules).run(compiled.plan, x)
+    return result
+
+
+def test_a_cpu_target_stays_in_float_without_calibration(network: Network) -> None:
+    compiled = compile_network(network, parse_targets("cpu"))
+    (module,) = compiled.modules
+    assert module.code.vta is None
     assert compiled.integer is None
-    assert [piece.reason for piece in compiled.pieces] == ["the target is a CPU"]
-    (tmp_path / "net.so").write_bytes(compiled.net_so)
-    (result,) = load_local(tmp_path / "net.so", None).run(np.ones((1, 3, 8, 8), np.float32))
+    assert [piece.reason for piece in module.pieces] == ["the target is a CPU"]
+    result = run(compiled, np.ones((1, 3, 8, 8), np.float32))
     assert result.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_cpu_target_with_calibration_has_the_bits_of_vta(
-    network: Network, tmp_path: Path
-) -> None:
+def test_a_cpu_target_with_calibration_has_the_bits_of_vta(network: Network) -> None:
     """The same integer module, on either: what VTA computes a CPU computes too."""
     pictures = np.random.default_rng(1).normal(size=(4, 3, 8, 8)).astype(np.float32)
-    results = []
-    for text in ("vta", "cpu"):
-        compiled = compile_network(network, parse_target(text), pictures)
-        so, vta = tmp_path / f"{text}.so", tmp_path / f"{text}.vta"
-        so.write_bytes(compiled.net_so)
-        vta.write_bytes(compiled.net_vta or b"")
-        executor = load_local(so, vta if compiled.net_vta is not None else None)
-        results.append(executor.run(pictures[:1])[0])
+    results = [
+        run(compile_network(network, parse_targets(text), pictures), pictures[:1])
+        for text in ("vta", "cpu")
+    ]
     np.testing.assert_array_equal(*results)
 
 
 def test_progress_ends_at_the_whole(network: Network) -> None:
     seen: list[float] = []
-    compile_network(network, parse_target("vta"), progress=lambda what, part: seen.append(part))
+    compile_network(network, parse_targets("vta"), progress=lambda what, part: seen.append(part))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

@@ -12,10 +12,18 @@ from lcp_tvm.dump import dump_programs
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.package import read_package, write_package
 from lcp_tvm.vta.config import parse_config
-from lcp_tvm.vta.container import pack_programs, parse_programs, read_header
+from lcp_tvm.vta.container import pack_programs, parse_programs
 from lcp_tvm.vta.simulator import simulate
 from tests.example import PICTURES
-from tests.packages import INSN_ADDR, a_compiled, a_cpu_compiled, a_net_vta, a_package, some_stats
+from tests.packages import (
+    INSN_ADDR,
+    a_compiled,
+    a_cpu_compiled,
+    a_module,
+    a_net_vta,
+    a_package,
+    some_stats,
+)
 
 
 def test_describes_a_program(tmp_path: Path) -> None:
@@ -48,12 +56,8 @@ def test_several_programs_get_a_folder_each(tmp_path: Path) -> None:
     (first,) = header["programs"]
     programs = [first, first | {"symbol": "vta_1"}]
     data = pack_programs(json.dumps(header["config"]), programs, images * 2)
-    compiled = replace(
-        a_compiled(),
-        net_vta=data,
-        header=read_header(data),
-        stats={"vta_0": some_stats(), "vta_1": some_stats()},
-    )
+    module = a_module(data, {"vta_0": some_stats(), "vta_1": some_stats()})
+    compiled = replace(a_compiled(), modules=(module,))
     package = write_package(compiled, tmp_path / "two.lcp")
     dumped = dump_programs(package, tmp_path / "out", None)
     assert [one.folder for one in dumped] == [tmp_path / "out" / "vta_0", tmp_path / "out/vta_1"]

@@ -1,8 +1,10 @@
 """The `.lcp` file: what goes in comes out, and nothing damaged gets through."""
 
+import hashlib
 import json
 import random
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.manifest import FORMAT, manifest_json, parse_manifest
-from lcp_tvm.package import MANIFEST, read_package, write_package
+from lcp_tvm.package import MANIFEST, PLAN, read_package, write_package
 from lcp_tvm.report import build_report
-from tests.packages import a_compiled, a_cpu_compiled, a_net_vta, a_package
+from tests.packages import a_compiled, a_cpu_compiled, a_package, a_split_compiled
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
@@ -23,30 +25,41 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     package = read_package(tmp_path / "tiny.lcp")
 
     assert package == written
-    assert package.net_so() == compiled.net_so
-    assert package.net_vta() == compiled.net_vta
+    assert package.plan() == compiled.plan
+    assert package.code() == tuple(module.code for module in compiled.modules)
     assert package.preprocess == compiled.network.preprocess
     manifest = package.manifest
     assert (manifest.name, manifest.target, manifest.input_name) == ("tiny", "vta:pynq_z1", "image")
     assert manifest.input_shape == (1, 3, 8, 8)
     assert manifest.labels == ("cat", "dog")
-    assert manifest.stats == compiled.stats
+    module = manifest.modules["network"]
+    assert (module.target, module.functions) == ("vta:pynq_z1", ("network",))
+    assert module.stats == compiled.modules[0].stats
+    assert module.config == compiled.modules[0].header["config"]
     assert [row.snr_db for row in manifest.noise] == [48.25, 31.5, float("inf")]
-    assert [piece.operators for piece in manifest.pieces] == [("conv", "pool"), ("softmax",)]
+    assert [piece.operators for piece in module.pieces] == [("conv", "pool"), ("softmax",)]
 
 
-def test_a_network_without_vta_has_no_net_vta(tmp_path: Path) -> None:
+def test_the_entries_are_manifest_plan_and_modules(tmp_path: Path) -> None:
+    assert list(_entries(a_package(tmp_path).path)) == [
+        "manifest.json",
+        "plan.json",
+        "modules/network.so",
+        "modules/network.vta",
+    ]
+
+
+def test_a_network_without_vta_has_no_programs(tmp_path: Path) -> None:
     package = write_package(a_cpu_compiled(), tmp_path / "cpu.lcp")
-    assert read_package(tmp_path / "cpu.lcp").net_vta() is None
-    with pytest.raises(PackageError, match=r"has no net\.vta"):
-        package.read("net.vta")
+    assert package.vta("network") is None
+    assert list(_entries(package.path)) == ["manifest.json", "plan.json", "modules/network.so"]
 
 
-def test_extract_writes_the_code(tmp_path: Path) -> None:
-    so, vta = a_package(tmp_path).extract(tmp_path)
-    assert so.read_bytes() == a_compiled().net_so
-    assert vta is not None
-    assert vta.read_bytes() == a_net_vta()
+def test_modules_of_a_split_network_are_read_one_by_one(tmp_path: Path) -> None:
+    package = write_package(a_split_compiled(), tmp_path / "split.lcp")
+    assert sorted(package.manifest.modules) == ["half", "head"]
+    assert [code.name for code in package.code(["head"])] == ["head"]
+    assert package.plan() == a_split_compiled().plan
 
 
 def test_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -100,11 +113,19 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": FORMAT + 1})
-    with pytest.raises(PackageError, match=r"format 2 is newer than 1.*update lcp-tvm"):
+    with pytest.raises(PackageError, match=r"format 3 is newer than 2.*update lcp-tvm"):
         read_package(path)
 
 
-@pytest.mark.parametrize("name", ["../net.so", "/etc/net.so", "net.so/", "extra"])
+def test_an_older_format_says_what_to_do(tmp_path: Path) -> None:
+    path = _with_manifest(tmp_path, {"format": 1})
+    with pytest.raises(PackageError, match=r"format 1 is older than 2.*compile the network again"):
+        read_package(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../net.so", "/etc/net.so", "modules/", "net.so", "modules/other.so", "extra"]
+)
 def test_unknown_entries_are_refused(tmp_path: Path, name: str) -> None:
     package = a_package(tmp_path)
     with zipfile.ZipFile(package.path, "a") as archive:
@@ -117,21 +138,49 @@ def test_an_entry_larger_than_allowed_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = a_package(tmp_path)
-    monkeypatch.setattr("lcp_tvm.package.MAX_SIZES", {MANIFEST: 10, "net.so": 10, "net.vta": 10})
+    monkeypatch.setattr("lcp_tvm.package.MAX_SIZES", {MANIFEST: 10})
     with pytest.raises(PackageError, match=r"manifest\.json has \d+ bytes, allowed is 10"):
         read_package(package.path)
 
 
 def test_code_of_another_network_is_refused(tmp_path: Path) -> None:
     package = a_package(tmp_path)
-    entries = _entries(package.path) | {"net.so": b"\x7fELF of an other part"}
-    assert len(entries["net.so"]) == package.manifest.files["net.so"].size + 1
+    name = "modules/network.so"
+    entries = _entries(package.path) | {name: b"\x7fELF of an other part"}
+    assert len(entries[name]) == package.manifest.modules["network"].so.size + 1
     _write(package.path, entries)
-    with pytest.raises(PackageError, match=r"net\.so is missing or has another size"):
+    with pytest.raises(PackageError, match=r"network\.so is missing or has another size"):
         read_package(package.path)
-    _write(package.path, entries | {"net.so": b"\x7fELF of the GPU part"})
-    with pytest.raises(PackageError, match=r"net\.so has another hash"):
-        read_package(package.path).net_so()
+    _write(package.path, entries | {name: b"\x7fELF of the GPU part"})
+    with pytest.raises(PackageError, match=r"network\.so has another hash"):
+        read_package(package.path).code()
+
+
+def test_a_plan_of_another_network_is_refused(tmp_path: Path) -> None:
+    """Its functions are in no module."""
+    compiled = replace(a_split_compiled(), modules=a_cpu_compiled().modules)
+    package = write_package(compiled, tmp_path / "mixed.lcp")
+    with pytest.raises(PackageError, match=r"mixed\.lcp: its plan and its modules are not of one"):
+        package.plan()
+
+
+def test_a_plan_that_is_wrong_is_refused(tmp_path: Path) -> None:
+    plan = a_cpu_compiled().plan
+    compiled = replace(a_cpu_compiled(), plan=replace(plan, tasks=plan.tasks * 2))
+    package = write_package(compiled, tmp_path / "wrong.lcp")
+    with pytest.raises(PackageError, match=r"wrong\.lcp: its plan is wrong: two tasks"):
+        package.plan()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a" * 101, "n\u00e9t"])
+def test_a_module_of_another_name_is_refused(tmp_path: Path, name: str) -> None:
+    path = a_package(tmp_path).path
+    entries = _entries(path)
+    values = json.loads(entries[MANIFEST])
+    values["modules"] = {name: values["modules"]["network"]}
+    _write(path, entries | {MANIFEST: json.dumps(values).encode()})
+    with pytest.raises(PackageError, match="its manifest has a module"):
+        read_package(path)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -167,7 +216,8 @@ def test_any_other_value_in_the_manifest_reads_or_is_refused(
 ) -> None:
     """What is let through makes a report."""
     package = a_package(tmp_path_factory.mktemp("p"))
-    values = json.loads(manifest_json(package.manifest))
+    entry = data.draw(st.sampled_from([MANIFEST, PLAN]))
+    values = json.loads(_entries(package.path)[entry])
     place, key = values, data.draw(st.sampled_from(sorted(values)))
     while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
         place = place[key]
@@ -175,7 +225,7 @@ def test_any_other_value_in_the_manifest_reads_or_is_refused(
             st.sampled_from(range(len(place)) if isinstance(place, list) else sorted(place))
         )
     place[key] = data.draw(_json)
-    _write(package.path, _entries(package.path) | {MANIFEST: json.dumps(values).encode()})
+    _write(package.path, _with_entry(package.path, entry, json.dumps(values).encode()))
     try:
         build_report(read_package(package.path))
     except PackageError as error:
@@ -190,8 +240,8 @@ def test_manifest_round_trips(tmp_path: Path) -> None:
 def _reads_as(path: Path, manifest: Any) -> bool:
     try:
         package = read_package(path)
-        assert package.net_so() == a_compiled().net_so
-        assert package.net_vta() == a_net_vta()
+        assert package.plan() == a_compiled().plan
+        assert package.code() == (a_compiled().modules[0].code,)
     except PackageError:
         return False
     assert package.manifest == manifest
@@ -207,6 +257,16 @@ def _write(path: Path, entries: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
+
+
+def _with_entry(path: Path, name: str, data: bytes) -> dict[str, bytes]:
+    """All entries with another one, whose size and hash the manifest has as well."""
+    entries = _entries(path) | {name: data}
+    if name == PLAN:
+        values = json.loads(entries[MANIFEST])
+        values["plan"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        entries[MANIFEST] = json.dumps(values).encode()
+    return entries
 
 
 def _with_manifest(folder: Path, changes: dict[str, Any]) -> Path:

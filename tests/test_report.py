@@ -14,11 +14,19 @@ from lcp_tvm.manifest import Noise
 from lcp_tvm.package import write_package
 from lcp_tvm.report import build_report, report_json
 from lcp_tvm.report_text import noise_table, pieces_table, render_report, size_text
-from tests.packages import a_compiled, a_cpu_compiled, a_package, some_stats
+from tests.packages import (
+    a_compiled,
+    a_cpu_compiled,
+    a_module,
+    a_net_vta,
+    a_package,
+    a_split_compiled,
+    some_stats,
+)
 
 VTA_TEXT = """\
 tiny for vta:pynq_z1: input image 1x3x8x8, 2 classes
-net.so 20 B, net.vta {vta} B; made by lcp-tvm 1.0, tvm 0.27.0
+modules/network.so 20 B, modules/network.vta {vta} B; made by lcp-tvm 1.0, tvm 0.27.0
 
 What runs where
 piece  device  operators      why
@@ -48,18 +56,41 @@ pool   max_pool2d                 5        -    5  exact
 
 CPU_TEXT = """\
 tiny for cpu: input image 1x3x8x8, 2 classes
-net.so 20 B; made by lcp-tvm 1.0, tvm 0.27.0
+modules/network.so 20 B; made by lcp-tvm 1.0, tvm 0.27.0
 
 What runs where
-piece  device  operators               why
-cpu_0  cpu     3: conv, pool, softmax  not for VTA
+piece          device  operators               why
+network_cpu_0  cpu     3: conv, pool, softmax  not for VTA
+"""
+
+
+SPLIT_TEXT = """\
+tiny for cpu: input image 1x3x8x8, 2 classes
+modules/half.so 20 B, modules/head.so 20 B; made by lcp-tvm 1.0, tvm 0.27.0
+
+Functions of split strips:2
+function  tasks  device   MMAC     in    out  weights  activations  VTA ms
+half      2      0-1      3.00  384 B  384 B   1000 B        768 B       -
+head      1      gateway  0.00  768 B    8 B      0 B          0 B       -
+
+Devices of split strips:2
+device   tasks  MMAC  received   sent   memory  VTA ms
+0        1      3.00     384 B  384 B  1.7 KiB       -
+1        1      3.00     384 B  384 B  1.7 KiB       -
+gateway  1      0.00     768 B    0 B      0 B       -
+all      3      6.00   1.5 KiB                       -
+
+What runs where
+piece       device  operators   why
+half_cpu_0  cpu     1: conv     not for VTA
+head_cpu_0  cpu     1: softmax  not for VTA
 """
 
 
 def test_text_of_a_network_on_vta(tmp_path: Path) -> None:
     report = replace(
         build_report(a_package(tmp_path)),
-        files={"net.so": 20, "net.vta": 999},
+        files={"modules/network.so": 20, "modules/network.vta": 999},
         versions={"tvm": "0.27.0", "lcp-tvm": "1.0"},
     )
     assert _text(render_report(report)) == VTA_TEXT.format(vta=999)
@@ -69,6 +100,12 @@ def test_text_of_a_network_on_the_cpu(tmp_path: Path) -> None:
     report = build_report(write_package(a_cpu_compiled(), tmp_path / "cpu.lcp"))
     report = replace(report, versions={"tvm": "0.27.0", "lcp-tvm": "1.0"})
     assert _text(render_report(report)) == CPU_TEXT
+
+
+def test_text_of_a_split_network(tmp_path: Path) -> None:
+    report = build_report(write_package(a_split_compiled(), tmp_path / "split.lcp"))
+    report = replace(report, versions={"tvm": "0.27.0", "lcp-tvm": "1.0"})
+    assert _text(render_report(report)) == SPLIT_TEXT
 
 
 def test_share_of_the_gemm_limit_is_ideal_over_taken_cycles(tmp_path: Path) -> None:
@@ -93,6 +130,7 @@ def test_json_holds_every_table(tmp_path: Path) -> None:
     assert values["buffers"][0]["address"] == 0
     assert [row["snr_db"] for row in values["noise"]] == [48.25, 31.5, None]
     assert values["pieces"][1] == {
+        "function": "network",
         "name": "cpu_0",
         "device": "cpu",
         "operators": ["softmax"],
@@ -101,15 +139,15 @@ def test_json_holds_every_table(tmp_path: Path) -> None:
 
 
 def test_counters_of_another_program_are_refused(tmp_path: Path) -> None:
-    stats = {"vta_7": some_stats()}
-    package = write_package(replace(a_compiled(), stats=stats), tmp_path / "x.lcp")
-    with pytest.raises(PackageError, match=r"net\.vta and the manifest are not of one network"):
+    module = a_module(a_net_vta(), {"vta_7": some_stats()})
+    package = write_package(replace(a_compiled(), modules=(module,)), tmp_path / "x.lcp")
+    with pytest.raises(PackageError, match=r"network\.vta and the manifest do not match"):
         build_report(package)
 
 
 def test_counters_that_lack_a_layer_are_refused(tmp_path: Path) -> None:
-    stats = {"vta_0": some_stats() | {"layers": []}}
-    package = write_package(replace(a_compiled(), stats=stats), tmp_path / "x.lcp")
+    module = a_module(a_net_vta(), {"vta_0": some_stats() | {"layers": []}})
+    package = write_package(replace(a_compiled(), modules=(module,)), tmp_path / "x.lcp")
     with pytest.raises(PackageError, match="counters of vta_0 lack layers"):
         build_report(package)
 

@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcp_tvm.compiler import compile_network
-from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network, Preprocess
 from lcp_tvm.pictures import load_picture
 from lcp_tvm.quantise import quantise
 from lcp_tvm.quantise.calibrate import Evaluator
+from lcp_tvm.targets import parse_targets
 
 Array = NDArray[np.float32]
 
@@ -102,13 +102,9 @@ def export(path: Path) -> None:
 
 def on_vta(network: Network, calibration: Array, target: str) -> Callable[[Array], Array]:
     """The network compiled for a target, as a function of a picture [3, 224, 224]."""
-    compiled = compile_network(network, parse_target(target), calibration)
-    folder = Path(tempfile.mkdtemp(prefix="efficientnet_lite_"))
-    (folder / "net.so").write_bytes(compiled.net_so)
-    if compiled.net_vta is not None:
-        (folder / "net.vta").write_bytes(compiled.net_vta)
-    executor = load_local(folder / "net.so", folder / "net.vta" if compiled.net_vta else None)
-    return lambda picture: np.asarray(executor.run(picture[None])[0])
+    compiled = compile_network(network, parse_targets(target), calibration)
+    executor = load_local(module.code for module in compiled.modules)
+    return lambda picture: np.asarray(executor.run(compiled.plan, picture[None])[0])
 
 
 def in_onnxruntime(module: object) -> Callable[[Array], Array]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
 from lcp_tvm.cli.options import FILE, debug_option, json_option
 from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import InputError
+from lcp_tvm.split_text import FORMS, Auto, Lcp, Objective, SplitSpec, Whole, parse_split
 
 if TYPE_CHECKING:
     from lcp_tvm.package import Package
     from lcp_tvm.report import Report
 
 WORST_LAYERS = 5
+SHOWN_FUNCTIONS = 12
 
 
 @click.command("compile")
@@ -23,12 +26,35 @@ WORST_LAYERS = 5
 @click.option("-o", "--output", metavar="NET.lcp", type=FILE, required=True, help="File to write.")
 @click.option(
     "--target",
-    metavar="TARGET",
+    metavar="TARGET[,DEVICE=TARGET...]",
     default="vta",
     show_default=True,
     help="vta, vta:CONFIG (pynq_z1, pynq_z2, ultra96, zcu104, sim or FILE.json), arm:pynq, "
     "arm:rpi3, arm:rpi4 or cpu. With vta, @arm at the end compiles the CPU parts for the "
-    "board's own ARM cores.",
+    "board's own ARM cores. Devices of a split may have others: vta,gateway=arm:rpi4,2-3=arm:rpi3.",
+)
+@click.option(
+    "--split",
+    "split_text",
+    metavar="SPLIT",
+    default="none",
+    show_default=True,
+    help=f"Over devices: {', '.join(FORMS)}.",
+)
+@click.option(
+    "--cluster", metavar="FILE.toml", type=FILE, help="What auto splits for: devices and network."
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(get_args(Objective)),
+    help="What auto makes small; latency unless told.",
+)
+@click.option(
+    "--export-onnx",
+    "export",
+    metavar="FILE.onnx",
+    type=FILE,
+    help="With lcp: also write the branches as one float model, to be trained.",
 )
 @click.option(
     "--calibrate",
@@ -49,12 +75,19 @@ def compile_command(
     model: Path,
     output: Path,
     target: str,
+    split_text: str,
+    cluster: Path | None,
+    minimise: str | None,
+    export: Path | None,
     calibrate: Path | None,
     preprocess: Path | None,
     labels: Path | None,
     as_json: bool,
 ) -> None:
     """Compile an ONNX model, float or QDQ, to a package.
+
+    With --split the network becomes tasks for several devices. LCP branches are another network,
+    which is to be trained; every other split computes what the model computes.
 
     The report that follows says what runs where, what quantisation costs in accuracy, and the
     time on the simulated accelerator.
@@ -64,10 +97,26 @@ def compile_command(
       lcp-tvm compile net.onnx -o net.lcp --calibrate pictures/
       lcp-tvm compile net.onnx -o net.lcp --target vta:ultra96 --calibrate inputs.npz
       lcp-tvm compile net.onnx -o net.lcp --target arm:rpi3 --preprocess net.toml
+      lcp-tvm compile net.onnx -o net.lcp --split ftp:3x3 --target vta,gateway=arm:rpi4
     """
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: its folder does not exist; make it first")
-    package = compile_file(model, output, target, calibrate, preprocess, labels)
+    for file in (output, export):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"{file}: its folder does not exist; make it first")
+    split = _split(split_text, cluster, minimise)
+    if export is not None and not isinstance(split, Lcp):
+        raise InputError(
+            "--export-onnx goes with --split lcp:N; any other split computes what the model does"
+        )
+    package = compile_file(
+        model,
+        output,
+        target,
+        split=split,
+        calibrate=calibrate,
+        preprocess=preprocess,
+        labels=labels,
+        export=export,
+    )
 
     from lcp_tvm.report import build_report, report_json
 
@@ -77,27 +126,49 @@ def compile_command(
         return
     print_messages(report.messages)
     print_summary(report)
-    click.echo(f"wrote {output}")
+    for file in filter(None, (output, export)):
+        click.echo(f"wrote {file}")
+
+
+def _split(text: str, cluster: Path | None, minimise: str | None) -> SplitSpec:
+    """Read the options that say how to split."""
+    split = parse_split(text)
+    if isinstance(split, Auto):
+        if cluster is None:
+            raise InputError("--split auto splits for a cluster; give it with --cluster FILE.toml")
+        return replace(split, cluster=cluster, minimise=cast(Objective, minimise or "latency"))
+    if cluster is not None or minimise is not None:
+        raise InputError("--cluster and --minimise go with --split auto")
+    return split
 
 
 def compile_file(
     model: Path,
     output: Path,
     target: str,
-    calibrate: Path | None,
+    *,
+    split: SplitSpec | None = None,
+    calibrate: Path | None = None,
     preprocess: Path | None = None,
     labels: Path | None = None,
+    export: Path | None = None,
 ) -> Package:
-    """Compile a model file to a package, with a progress bar."""
+    """Compile a model file to a package, with a progress bar.
+
+    Parameters
+    ----------
+    export : where to write the network that was compiled, in float.
+    """
     with ProgressBar() as progress:
         progress("loading the compiler", 0.0)
         from lcp_tvm.compiler import compile_network
-        from lcp_tvm.cpu.target import parse_target
+        from lcp_tvm.frontend.export_file import write_onnx
         from lcp_tvm.frontend.onnx import load_onnx
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
+        from lcp_tvm.targets import parse_targets
 
-        parsed = parse_target(target)
+        parsed = parse_targets(target)
         progress("reading the model", 0.01)
         network = load_onnx(
             model,
@@ -112,24 +183,40 @@ def compile_file(
             network,
             parsed,
             pictures,
+            split=split or Whole(),
             progress=lambda what, fraction: progress(what, 0.05 + 0.95 * fraction),
         )
-        return write_package(compiled, output)
+        package = write_package(compiled, output)
+        if export is not None:
+            write_onnx(compiled.network, export)
+        return package
 
 
 def print_summary(report: Report) -> None:
     """Print what a user wants to know of a fresh package."""
-    from lcp_tvm.report_text import noise_table, pieces_table, reasons_lines, size_text
+    from lcp_tvm.report_text import (
+        devices_table,
+        functions_table,
+        noise_table,
+        pieces_table,
+        reasons_lines,
+        size_text,
+    )
 
     console = stdout_console()
     for line in reasons_lines(report.reasons):
         console.print(line)
     if report.noise:
         console.print(noise_table(report.noise, worst=WORST_LAYERS))
-    console.print(pieces_table(report.pieces))
+    if report.plan.tasks > 1:
+        console.print(functions_table(report.plan, most=SHOWN_FUNCTIONS))
+        console.print(devices_table(report.plan))
+    else:
+        console.print(pieces_table(report.pieces))
     if report.total is not None:
+        clock = f" at {report.clock_mhz} MHz" if report.clock_mhz is not None else ""
         console.print(
-            f"simulated on {report.config} at {report.clock_mhz} MHz: {report.total.ms:.3f} ms, "
+            f"simulated on {report.config}{clock}: {report.plan.vta_ms:.3f} ms a frame, "
             f"{report.total.gemm_share:.1%} of the GEMM limit, "
             f"{size_text(report.total.dram_bytes)} of memory"
         )

@@ -39,7 +39,7 @@ def demo_command(target: str) -> None:
         output = Path(temporary, "demo.lcp")
         model = example / "fashion_net.onnx"
         console.print(f"[bold]1. compile[/bold] {model.name} for {target}")
-        package = compile_file(model, output, target, example / "calibration")
+        package = compile_file(model, output, target, calibrate=example / "calibration")
 
         from lcp_tvm.report import build_report
         from lcp_tvm.runner import run_pictures
@@ -51,8 +51,10 @@ def demo_command(target: str) -> None:
             answers = run_pictures(package, (picture,), None, TOP, progress)
     console.print(_drawn(picture, console.color_system is not None), highlight=False)
     console.print(answers_table([replace(answer, picture=PICTURE) for answer in answers]))
-    for program, stats in package.manifest.stats.items():
-        console.print(f"{program}: {stats['cycles']:,.0f} cycles, {stats['ms']:.3f} ms simulated")
+    for module in package.manifest.modules.values():
+        for program, stats in module.stats.items():
+            cycles, milliseconds = stats["cycles"], stats["ms"]
+            console.print(f"{program}: {cycles:,.0f} cycles, {milliseconds:.3f} ms simulated")
 
 
 def bundled_example() -> Path:

@@ -26,8 +26,9 @@ BAR_WIDTH = 24
 @click.option(
     "--workers",
     metavar="HOST:PORT,...",
-    help="Boards that run 'lcp-tvm worker'; pictures are dealt out to them in turn. "
-    "Without it a worker is started on this machine.",
+    help="Boards that run 'lcp-tvm worker'; pictures are dealt out to them in turn. Of a split "
+    "network device 0 is the first, and the gateway the one after the last device; fewer workers "
+    "take several parts. Without it a worker is started on this machine.",
 )
 @click.option(
     "--top",
@@ -52,18 +53,19 @@ def run_command(
     with ProgressBar() as progress:
         progress("loading the runtime", 0.0)
         from lcp_tvm.package import read_package
+        from lcp_tvm.report_plan import plan_cost
         from lcp_tvm.runner import parse_workers, run_pictures
 
         addresses = None if workers is None else parse_workers(workers)
         opened = read_package(package)
         answers = run_pictures(opened, images, addresses, top, progress)
-    simulated_ms = sum(program["ms"] for program in opened.manifest.stats.values())
+        simulated_ms = plan_cost(opened.plan(), opened.manifest.vta_ms()).vta_ms
     if as_json:
         rows = [asdict(answer) for answer in answers]
-        print_json({"simulated_ms": simulated_ms or None, "answers": rows})
+        print_json({"simulated_ms": simulated_ms, "answers": rows})
         return
     stdout_console().print(answers_table(answers))
-    if simulated_ms:
+    if simulated_ms is not None:
         click.echo(f"VTA: {simulated_ms:.3f} ms a picture, simulated")
 
 

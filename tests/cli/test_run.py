@@ -15,6 +15,7 @@ import pytest
 from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.package import write_package
 from lcp_tvm.rpc.session import WorkerSession, local_worker
+from lcp_tvm.targets import parse_targets
 from tests.cli.refused import outcome, refused
 from tests.example import PICTURES
 from tests.packages import a_compiled, a_cpu_compiled
@@ -133,7 +134,9 @@ def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> N
 
 @pytest.mark.parametrize("target", ["arm:pynq", "vta:pynq_z1@arm"])
 def test_a_package_for_another_processor(tmp_path: Path, capfd: Capture, target: str) -> None:
-    compiled = replace(a_compiled(), target=parse_target(target))
+    compiled = a_compiled()
+    module = replace(compiled.modules[0], target=parse_target(target))
+    compiled = replace(compiled, targets=parse_targets(target), modules=(module,))
     package = write_package(compiled, tmp_path / "arm.lcp")
     line = refused(capfd, "run", package.path, BAG)
     assert line.startswith(f"{package.path}: was compiled for {target}, this machine is ")
@@ -158,7 +161,7 @@ def test_code_that_is_none(tmp_path: Path, worker: str, capfd: Capture) -> None:
     """A package whose parts have the right hashes, but are no programs."""
     package = write_package(a_cpu_compiled(), tmp_path / "cpu.lcp")
     line = refused(capfd, "run", package.path, BAG, "--workers", worker)
-    assert "net.so" in line
+    assert "network.so" in line
 
 
 def _hang_up(server: socket.socket) -> None:

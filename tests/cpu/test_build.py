@@ -18,6 +18,7 @@ from lcp_tvm.cpu.build import build_module, run_zig
 from lcp_tvm.cpu.target import Target, parse_target
 from lcp_tvm.errors import ModelError
 from lcp_tvm.executor import load_local
+from lcp_tvm.module_code import ModuleCode
 from tests.reference import evaluate
 from tests.vta import builders
 
@@ -62,7 +63,8 @@ def test_the_hosts_library_runs(tmp_path: Path, rng: np.random.Generator) -> Non
     module = conv_module(rng)
     build_module(module, parse_target("cpu"), tmp_path / "net.so")
     (x,) = builders.random_inputs(rng, module)
-    (result,) = load_local(tmp_path / "net.so", None).run(x)
+    code = ModuleCode("net", ("main",), (tmp_path / "net.so").read_bytes())
+    (result,) = load_local([code]).call("main", [x])
     np.testing.assert_array_equal(result, evaluate(module, x))
 
 

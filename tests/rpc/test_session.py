@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,14 @@ import tvm
 from tvm.rpc.tracker import Tracker as TvmTracker
 
 from lcp_tvm.compiler import compile_network
-from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.errors import ConfigError, PackageError, WorkerError
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
+from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.rpc.session import WorkerSession, local_worker
 from lcp_tvm.rpc.worker import READY_LINE
+from lcp_tvm.split_text import parse_split
+from lcp_tvm.targets import parse_targets
 
 MODEL = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "fashion_net.onnx"
 Address = tuple[str, int]
@@ -35,23 +37,19 @@ Address = tuple[str, int]
 class Net:
     """A compiled network, a picture, and the answer of a run in this process."""
 
-    so: bytes
-    vta: bytes
+    code: ModuleCode
     picture: np.ndarray
     answer: np.ndarray
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Net:
-    folder = tmp_path_factory.mktemp("net")
+def net() -> Net:
     network = load_onnx(MODEL)
-    compiled = compile_network(network, parse_target("vta"))
-    assert compiled.net_vta is not None
-    (folder / "net.so").write_bytes(compiled.net_so)
-    (folder / "net.vta").write_bytes(compiled.net_vta)
+    compiled = compile_network(network, parse_targets("vta"))
+    (module,) = compiled.modules
     picture = np.random.default_rng(0).normal(size=network.input_shape).astype(np.float32)
-    (answer,) = load_local(folder / "net.so", folder / "net.vta").run(picture)
-    return Net(compiled.net_so, compiled.net_vta, picture, answer)
+    (answer,) = load_local([module.code]).run(compiled.plan, picture)
+    return Net(module.code, picture, answer)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +79,40 @@ def is_closed(connection: socket.socket) -> bool:
 def test_a_session_gives_the_same_bits_as_this_process(worker: Address, net: Net) -> None:
     with WorkerSession.connect(*worker) as session:
         assert session.facts["config"] == "pynq_z1"
-        session.load(net.so, net.vta)
+        session.load([net.code])
         for _ in range(3):
-            np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+            np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
         assert session.stats("vta_0")["gemm_uops"] > 0
+
+
+def test_functions_of_several_modules_with_several_arguments_and_results(worker: Address) -> None:
+    """Tiles that give strips to their neighbours, and a head: the same bits as in this process."""
+    network = load_onnx(MODEL)
+    compiled = compile_network(network, parse_targets("vta"), split=parse_split("ftp:1x2:reuse"))
+    code = [module.code for module in compiled.modules]
+    functions = compiled.plan.functions
+    assert max(len(function.args) for function in functions.values()) > 1
+    assert max(len(function.results) for function in functions.values()) > 1
+    here = load_local(code)
+    rng = np.random.default_rng(2)
+    with WorkerSession.connect(*worker) as session:
+        session.load(code)
+        for name, function in functions.items():
+            arguments = [
+                rng.integers(-100, 100, tensor.shape).astype(tensor.dtype)
+                for tensor in function.args
+            ]
+            for there, expected in zip(
+                session.call(name, arguments), here.call(name, arguments), strict=True
+            ):
+                np.testing.assert_array_equal(there, expected)
+
+
+def test_a_function_that_is_not_loaded(worker: Address, net: Net) -> None:
+    with WorkerSession.connect(*worker) as session:
+        session.load([net.code])
+        with pytest.raises(PackageError, match="function 'head': no module that is loaded has it"):
+            session.call("head", [net.picture])
 
 
 def test_the_next_session_finds_the_worker_free(worker: Address) -> None:
@@ -106,26 +134,26 @@ def test_a_killed_session_is_an_error_and_the_port_takes_the_next(
 ) -> None:
     """run -> SIGKILL -> error on the client; connect on the same port -> run."""
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
+        session.load([net.code])
         os.kill(session.facts["pid"], signal.SIGKILL)
         with pytest.raises(WorkerError, match="the session ended"):
-            session.run(net.picture)
+            session.call("network", [net.picture])
         with pytest.raises(WorkerError, match="the session is closed"):
-            session.run(net.picture)
+            session.call("network", [net.picture])
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
-        np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+        session.load([net.code])
+        np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
 
 
 def test_a_frozen_session_hits_the_deadline(net: Net) -> None:
     """run -> SIGSTOP -> error after the deadline; the process goes with its client."""
     with local_worker("pynq_z1") as address:
         session = WorkerSession.connect(*address)
-        session.load(net.so, net.vta)
+        session.load([net.code])
         frozen = psutil.Process(session.facts["pid"])
         frozen.suspend()
         with pytest.raises(WorkerError, match="no answer within 1 s"):
-            session.run(net.picture, timeout=1.0)
+            session.call("network", [net.picture], timeout=1.0)
         session.close()
     assert eventually(lambda: not frozen.is_running())
 
@@ -133,14 +161,14 @@ def test_a_frozen_session_hits_the_deadline(net: Net) -> None:
 def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address, net: Net) -> None:
     """SIGSTOP -> deadline -> the worker ends the frozen process -> run in a new session."""
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
+        session.load([net.code])
         frozen = psutil.Process(session.facts["pid"])
         frozen.suspend()
         with pytest.raises(WorkerError, match="no answer within 1 s"):
-            session.run(net.picture, timeout=1.0)
+            session.call("network", [net.picture], timeout=1.0)
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
-        np.testing.assert_array_equal(session.run(net.picture)[0], net.answer)
+        session.load([net.code])
+        np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
     assert not frozen.is_running()
 
 
@@ -155,16 +183,16 @@ def test_ctrl_c_ends_a_call_and_its_session(worker: Address, net: Net) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
+        session.load([net.code])
         psutil.Process(session.facts["pid"]).suspend()
         assert eventually(lambda: not call_under_way())
         interrupter = threading.Thread(target=interrupt)
         interrupter.start()
         with pytest.raises(KeyboardInterrupt):
-            session.run(net.picture)
+            session.call("network", [net.picture])
         interrupter.join()
         with pytest.raises(WorkerError, match="the session is closed"):
-            session.run(net.picture)
+            session.call("network", [net.picture])
     with WorkerSession.connect(*worker) as session:
         assert session.facts["pid"]
 
@@ -181,9 +209,9 @@ def test_a_worker_of_another_version_is_refused(
 
 def test_an_input_of_another_shape_is_refused_by_the_worker(worker: Address, net: Net) -> None:
     with WorkerSession.connect(*worker) as session:
-        session.load(net.so, net.vta)
+        session.load([net.code])
         with pytest.raises(WorkerError, match=r"cannot do this: .*shape"):
-            session.run(net.picture[:, :, :5])
+            session.call("network", [net.picture[:, :, :5]])
 
 
 def test_an_unknown_config_is_told_at_the_start() -> None:
@@ -217,15 +245,16 @@ def test_a_program_of_another_board_is_refused(net: Net) -> None:
         WorkerSession.connect(*address) as session,
         pytest.raises(ConfigError, match="another board"),
     ):
-        session.load(net.so, net.vta)
+        session.load([net.code])
 
 
 def test_a_corrupt_program_is_refused(worker: Address, net: Net) -> None:
+    assert net.code.vta is not None
     with (
         WorkerSession.connect(*worker) as session,
         pytest.raises(PackageError),
     ):
-        session.load(net.so, net.vta[:100])
+        session.load([replace(net.code, vta=net.code.vta[:100])])
 
 
 def test_a_client_that_speaks_something_else_does_no_harm(worker: Address) -> None:
