@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lcp_tvm.plan.box import contains
+from lcp_tvm.plan.box import Box, contains
 from lcp_tvm.plan.plan import Plan, Region
 from lcp_tvm.predict.pieces import FRAME, Reads
 
@@ -85,18 +85,23 @@ class _Sent:
 
     def __init__(self) -> None:
         self._exact: dict[Region, _Draft] = {}
+        self._by_size: dict[tuple[str, int], list[tuple[Box, _Draft]]] = {}
 
     def find(self, region: Region) -> _Draft | None:
-        """Return the message that holds a region."""
+        """Return the message that holds a region; only larger ones can hold more than itself."""
         draft = self._exact.get(region)
-        if draft is None:
-            for other, candidate in self._exact.items():
-                if other.tensor == region.tensor and contains(other.box, region.box):
-                    return candidate
-        return draft
+        if draft is not None:
+            return draft
+        for (tensor, size), sent in self._by_size.items():
+            if tensor == region.tensor and size > region.size:
+                for box, candidate in sent:
+                    if contains(box, region.box):
+                        return candidate
+        return None
 
     def add(self, region: Region, draft: _Draft) -> None:
         self._exact[region] = draft
+        self._by_size.setdefault((region.tensor, region.size), []).append((region.box, draft))
 
 
 def wire(
