@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +15,6 @@ from lcp_tvm.errors import PackageError
 if TYPE_CHECKING:
     from lcp_tvm.plan.plan import Plan, Policy
 
-PLAN = "plan.json"
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError)
 MAX_FRAMES = 1_000_000
 MAX_DEVICES = 1024
 
@@ -137,20 +133,15 @@ def read_plan(path: Path) -> Plan:
     PackageError
         There is none, or it is damaged.
     """
+    from lcp_tvm.package import read_package
     from lcp_tvm.plan.plan_json import MAX_BYTES, parse_plan
 
+    if zipfile.is_zipfile(path):
+        return read_package(path).plan()
     try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                return parse_plan(file.read(MAX_BYTES + 1), str(path))
-        with zipfile.ZipFile(path) as archive, archive.open(PLAN) as entry:
-            return parse_plan(entry.read(MAX_BYTES + 1), f"{path}: {PLAN}")
-    except KeyError as error:
-        raise PackageError(
-            f"{path}: holds no plan; make one with 'lcp-tvm compile MODEL -o NET.lcp --split ...'"
-        ) from error
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or error
         raise PackageError(f"{path}: cannot be read ({reason}); give a .lcp file") from error
-    except _DAMAGE as error:
-        raise PackageError(f"{path}: is damaged ({error}); compile the network again") from error
+    return parse_plan(text, str(path))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lcp_tvm.cli.predict import PLAN, read_plan
+from lcp_tvm.cli.predict import read_plan
 from lcp_tvm.plan.plan import GATEWAY, Plan
 from lcp_tvm.plan.plan_json import plan_json
 from tests.cli.refused import outcome, refused
+from tests.packages import a_package
 from tests.predict.small import plan, region, task
 
 Capture = pytest.CaptureFixture[str]
@@ -138,11 +139,11 @@ def test_writes_a_timeline(net: Path, cluster: Path, tmp_path: Path, capfd: Capt
     assert {event["name"] for event in events} > {"b0", "b1", "head", "frame to b1"}
 
 
-def test_reads_the_plan_of_a_package(net: Path, tmp_path: Path) -> None:
-    package = tmp_path / "net.lcp"
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.write(net, PLAN)
-    assert read_plan(package) == read_plan(net) == two_branches()
+def test_reads_the_plan_of_a_package(cluster: Path, tmp_path: Path, capfd: Capture) -> None:
+    package = a_package(tmp_path)
+    assert read_plan(package.path) == package.plan()
+    _, out, _ = outcome(capfd, "predict", package.path, "--cluster", cluster, "--json")
+    assert json.loads(out)["plan"] == package.plan().name
 
 
 def test_a_missing_cluster(net: Path, tmp_path: Path, capfd: Capture) -> None:
@@ -166,18 +167,7 @@ def test_a_package_without_a_plan(cluster: Path, tmp_path: Path, capfd: Capture)
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("other", "")
     line = refused(capfd, "predict", package, "--cluster", cluster)
-    assert line.startswith(f"{package}: holds no plan; make one with 'lcp-tvm compile")
-
-
-def test_a_damaged_package(net: Path, cluster: Path, tmp_path: Path, capfd: Capture) -> None:
-    package = tmp_path / "net.lcp"
-    with zipfile.ZipFile(package, "w") as archive:
-        archive.write(net, PLAN)
-    data = bytearray(package.read_bytes())
-    data[60] ^= 1
-    package.write_bytes(data)
-    line = refused(capfd, "predict", package, "--cluster", cluster)
-    assert line.startswith(f"{package}: is damaged (Bad CRC-32")
+    assert line.startswith(f"{package}: is no .lcp package, it holds 'other'")
 
 
 def test_a_file_that_is_no_plan(cluster: Path, capfd: Capture) -> None:
