@@ -97,7 +97,8 @@ class SegmentSearch:
         """Every kind of split over the fastest 2, 3, ... devices, and each way to use one."""
         speeds = [self._speed(device) for device in range(len(self._cluster.devices))]
         ranked = sorted(range(len(speeds)), key=lambda device: -speeds[device])[:devices]
-        for device in dict.fromkeys((ranked[0], self._cluster.sources[0], GATEWAY)):
+        alone: tuple[Device, ...] = (ranked[0], self._cluster.sources[0], GATEWAY)
+        for device in dict.fromkeys(alone):
             yield _Layout("one", (device,), (1.0,))
         for count in range(2, len(ranked) + 1):
             chosen = tuple(sorted(ranked[:count]))

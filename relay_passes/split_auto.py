@@ -115,11 +115,11 @@ def fixed_splits(graph: NetworkGraph, name: str, devices: int) -> Iterator[Split
         lambda: split_pipeline(graph, name, devices),
         lambda: split_strips(graph, name, devices),
         *(
-            lambda mode=mode: split_layers(graph, name, devices, mode=mode)  # type: ignore[misc]
+            lambda mode=mode: split_layers(graph, name, devices, mode=mode)
             for mode in ("output", "input", "spatial")
         ),
         *(
-            lambda grid=grid, reuse=reuse: split_ftp(graph, name, grid, reuse=reuse)  # type: ignore[misc]
+            lambda grid=grid, reuse=reuse: split_ftp(graph, name, grid, reuse=reuse)
             for grid in _grids(devices)
             for reuse in (False, True)
         ),
