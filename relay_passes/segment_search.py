@@ -93,9 +93,13 @@ class SegmentSearch:
         )
         return tuple(reversed(list(_trail(last))))
 
+    def speeds(self) -> tuple[float, ...]:
+        """Return the speed of every device on this network, in GMAC per ms."""
+        return tuple(1.0 / self._ms(10**9, device) for device in range(len(self._cluster.devices)))
+
     def _layouts(self, devices: int) -> Iterator[_Layout]:
         """Every kind of split over the fastest 2, 3, ... devices, and each way to use one."""
-        speeds = [self._speed(device) for device in range(len(self._cluster.devices))]
+        speeds = self.speeds()
         ranked = sorted(range(len(speeds)), key=lambda device: -speeds[device])[:devices]
         alone: tuple[Device, ...] = (ranked[0], self._cluster.sources[0], GATEWAY)
         for device in dict.fromkeys(alone):
@@ -105,10 +109,6 @@ class SegmentSearch:
             weights = tuple(speeds[device] for device in chosen)
             yield _Layout("rows", chosen, weights)
             yield _Layout("channels", chosen, weights)
-
-    def _speed(self, device: int) -> float:
-        """GMAC per ms."""
-        return 1.0 / self._ms(10**9, device)
 
     def _ms(self, macs: int, device: Device) -> float:
         cost = Cost(macs=macs, integer_macs=macs if self._integer else 0)

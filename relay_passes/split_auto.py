@@ -19,7 +19,7 @@ from lcp_tvm.predict.prediction import Prediction
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
 from lcp_tvm.relay_passes.segment_search import SegmentSearch
 from lcp_tvm.relay_passes.split import Split
-from lcp_tvm.relay_passes.split_ftp import split_ftp
+from lcp_tvm.relay_passes.split_ftp import fusible_ends, split_ftp
 from lcp_tvm.relay_passes.split_layers import split_layers
 from lcp_tvm.relay_passes.split_pipeline import split_pipeline
 from lcp_tvm.relay_passes.split_segments import split_segments
@@ -141,7 +141,11 @@ def _grids(devices: int) -> list[tuple[int, int]]:
 def _own_splits(
     search: SegmentSearch, graph: NetworkGraph, name: str, cluster: Cluster, price: float
 ) -> Iterator[Split]:
-    """Yield the best segments for every number of devices."""
+    """Yield strips and stages to the devices' measure, and the best segments for any number."""
+    speeds = search.speeds()
+    if len(set(speeds)) > 1 and fusible_ends(graph):
+        yield split_strips(graph, name, len(speeds), weights=speeds)
+        yield split_pipeline(graph, name, len(speeds), speeds=speeds)
     found = set()
     for count in range(1, len(cluster.devices) + 1):
         segments = search.best(count, price)
