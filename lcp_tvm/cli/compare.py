@@ -116,16 +116,17 @@ def compare_command(
 
 
 def _table(rows: Sequence[Row], title: str) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     table.add_column("split")
     table.add_column("policy")
     for heading in ("tasks", "ms", "p95", "speedup", "fps", "MB/frame", "MiB", "GMAC"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            row.split,
+            escape(row.split),
             row.policy,
             str(row.tasks),
             f"{row.latency_ms:.1f}",
