@@ -52,7 +52,7 @@ def deploy(
         for function in module.functions
     }
     workers = []
-    wanted: list[dict[str, None]] = [{} for _ in range(count)]
+    wanted: list[dict[str, str]] = [{} for _ in range(count)]
     for replica in range(plan.replicas):
         devices = place_tasks(plan, replica)
         numbers = tuple(
@@ -66,9 +66,10 @@ def deploy(
                     f"function '{key[0]}' of task '{task.name}': no module has it for {key[1]}; "
                     "the file is corrupt, compile the network again"
                 )
-            wanted[number][offers[key]] = None
+            wanted[number].setdefault(task.function, offers[key])
         workers.append(numbers)
-    return Deployment(tuple(workers), tuple(map(tuple, wanted)))
+    modules_of = tuple(tuple(dict.fromkeys(names.values())) for names in wanted)
+    return Deployment(tuple(workers), modules_of)
 
 
 def place_tasks(plan: Plan, replica: int) -> Sequence[Device]:

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lcp_tvm.cpu.target import Target
+from lcp_tvm.devices import devices_text
 from lcp_tvm.plan.plan import GATEWAY, Device, Plan
 from lcp_tvm.targets import Targets
 
+MAX_NAME = 40
 ANYWHERE = "anywhere"
 """Stands for the devices of tasks that are bound to none."""
 
@@ -51,8 +53,9 @@ def group_functions(plan: Plan, targets: Targets) -> tuple[Group, ...]:
     names: set[str] = set()
     for (text, users), functions in found.items():
         name = functions[0] if len(functions) == 1 else _devices_name(users)
-        if name in names:
-            name = _unique(f"{name}-{re.sub('[^A-Za-z0-9]+', '_', text)[-40:]}", names)
+        if name in names and len(wanted) > 1:
+            name += "-" + re.sub("[^A-Za-z0-9]+", "_", text)[-MAX_NAME:]
+        name = _unique(name, names)
         names.add(name)
         groups.append(Group(name, by_text[text], tuple(functions)))
     return tuple(groups)
@@ -76,12 +79,13 @@ def _devices(plan: Plan, device: Device | None) -> Iterable[Device | None]:
 
 
 def _devices_name(devices: frozenset[Device | None]) -> str:
+    """Return devices as a name: ``device_2``, ``devices_0-3_gateway``, ``anywhere``."""
+    text = devices_text(devices).replace(", ", "_")
     if None in devices:
         return ANYWHERE
-    if len(devices) > 1:
-        return "several"
-    (device,) = devices
-    return str(device) if device == GATEWAY else f"device_{device}"
+    if devices == {GATEWAY}:
+        return text
+    return f"device{'s' if len(devices) > 1 else ''}_{text}"[:MAX_NAME]
 
 
 def _unique(name: str, taken: set[str]) -> str:

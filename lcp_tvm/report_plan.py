@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from lcp_tvm.devices import device_order, devices_text
 from lcp_tvm.plan.edges import crossings
-from lcp_tvm.plan.plan import GATEWAY, Device, Plan, Task, Tensor
-
-ANY = "any"
-"""Stands for the device of tasks that are bound to none."""
+from lcp_tvm.plan.plan import Device, Plan, Task, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
         FunctionCost(
             name=name,
             tasks=calls[name],
-            devices=_devices_text(devices),
+            devices=devices_text(devices),
             macs=plan.functions[name].cost.macs,
             bytes_in=_nbytes(plan.functions[name].args),
             bytes_out=_nbytes(plan.functions[name].results),
@@ -120,20 +118,19 @@ def _by_device(plan: Plan, vta_ms: Mapping[str, float]) -> tuple[DeviceCost, ...
         if edge.consumer is not None:
             received[device_of[edge.consumer]] += plan.nbytes(edge.region)
     rows = []
-    for device in sorted(tasks, key=_order):
+    for device in sorted(tasks, key=device_order):
         own = tasks[device]
         costs = [plan.functions[task.function].cost for task in own]
         called = {name for task in own for name in _functions(task)}
-        kept = [plan.functions[name].cost for name in called]
         rows.append(
             DeviceCost(
-                device=_devices_text({device}),
+                device=devices_text({device}),
                 tasks=len(own),
                 macs=sum(cost.macs for cost in costs),
                 bytes_in=received[device],
                 bytes_out=sent[device],
-                memory_bytes=sum(cost.weight_bytes for cost in kept)
-                + max(cost.peak_bytes for cost in kept),
+                memory_bytes=plan.weight_bytes(called)
+                + max(plan.functions[name].cost.peak_bytes for name in called),
                 vta_ms=_sum_ms(vta_ms.get(task.function) for task in own),
             )
         )
@@ -153,25 +150,3 @@ def _sum_ms(times: Iterable[float | None]) -> float | None:
     """Return the sum of the times that are known, None when none is."""
     known = [time for time in times if time is not None]
     return sum(known) if known else None
-
-
-def _order(device: Device | None) -> tuple[int, int]:
-    """Numbers first, then the gateway, then tasks that are bound to no device."""
-    if isinstance(device, int):
-        return 0, device
-    return (1 if device == GATEWAY else 2), 0
-
-
-def _devices_text(devices: Iterable[Device | None]) -> str:
-    """Return devices as people write them: ``0-3, 5, gateway``."""
-    numbers: list[list[int]] = []
-    others = []
-    for device in sorted(devices, key=_order):
-        if not isinstance(device, int):
-            others.append(ANY if device is None else device)
-        elif numbers and device == numbers[-1][1] + 1:
-            numbers[-1][1] = device
-        else:
-            numbers.append([device, device])
-    ranges = [f"{low}-{high}" if low < high else str(low) for low, high in numbers]
-    return ", ".join((*ranges, *others))

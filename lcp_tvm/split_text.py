@@ -85,7 +85,10 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """``auto``: the best for a cluster (a TOML file), as the predictor sees it."""
+    """``auto``: the best for a cluster (a TOML file), as the predictor sees it.
+
+    The text has neither; they are options of their own.
+    """
 
     cluster: Path | None = None
     minimise: Objective = "latency"
@@ -164,8 +167,8 @@ _KINDS: Mapping[str, tuple[str, Callable[[_Numbers], SplitSpec]]] = {
         lambda read: Strips(read.count("n", MAX_PARTS), read.optional("depth", MAX_DEPTH)),
     ),
     "pipeline": (r"pipeline:(?P<n>\d+)", lambda read: Pipeline(read.count("n", MAX_PARTS))),
-    "replicate": (r"replicate:(?P<n>\d+)", lambda read: Whole(read.count("n", MAX_PARTS))),
     "auto": (r"auto", lambda _: Auto()),
+    "replicate": (r"replicate:(?P<n>\d+)", lambda read: Whole(read.count("n", MAX_PARTS))),
 }
 
 

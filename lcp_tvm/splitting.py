@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import tvm
 from tvm import relax
@@ -12,10 +13,12 @@ from lcp_tvm.lower import WHOLE
 from lcp_tvm.network import Network
 from lcp_tvm.plan.box import full_box
 from lcp_tvm.plan.plan import ITEM_SIZE, Function, Plan, Region, Task, Tensor
+from lcp_tvm.predict.cluster_file import load_cluster
 from lcp_tvm.quantise import is_qdq
 from lcp_tvm.relay_passes.lcp_branches import split_lcp_network
 from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
 from lcp_tvm.relay_passes.split import Split
+from lcp_tvm.relay_passes.split_auto import split_auto
 from lcp_tvm.relay_passes.split_ftp import split_ftp
 from lcp_tvm.relay_passes.split_layers import split_layers
 from lcp_tvm.relay_passes.split_lcp import branch_ends, split_lcp
@@ -41,7 +44,7 @@ def plan_network(module: tvm.IRModule, name: str, spec: SplitSpec) -> Planned:
     PlanError
         The network cannot be split so.
     InputError
-        The split lacks what it is to be made for.
+        There is no cluster for ``auto``, or it cannot be read.
     """
     try:
         split = make_split(read_graph(module), name, spec)
@@ -67,8 +70,10 @@ def make_split(graph: NetworkGraph, name: str, spec: SplitSpec) -> Split:
             return split_strips(graph, name, devices, depth)
         case Pipeline(devices):
             return split_pipeline(graph, name, devices)
+        case Auto(Path() as cluster, minimise):
+            return split_auto(graph, name, load_cluster(cluster), minimise).split
         case Auto():
-            return _auto(graph, name, spec)
+            raise InputError("--split auto splits for a cluster; give it with --cluster FILE.toml")
 
 
 def lcp_network(network: Network, spec: Lcp) -> Network:
@@ -107,11 +112,6 @@ def _branches(network: Network) -> int:
 
 def _lcp_text(branches: int, fatten: float) -> str:
     return f"lcp:{branches}" + (f"+{fatten:g}%" if fatten else "")
-
-
-def _auto(graph: NetworkGraph, name: str, spec: Auto) -> Split:
-    """Return the split that the predictor likes best on a cluster."""
-    raise InputError("--split auto is not there yet; name a split")
 
 
 def _opaque(module: tvm.IRModule, name: str) -> Planned:

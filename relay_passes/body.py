@@ -18,20 +18,15 @@ class Body:
 
     def emit(self, expr: relax.Expr, name: str) -> relax.Var:
         """Bind ``expr`` to a new variable of that name, with a number if it is taken."""
-        unique, number = name, 1
-        while unique in self._names:
-            number += 1
-            unique = f"{name}_{number}"
-        self._names.add(unique)
         value = self._builder.normalize(expr)
-        var = relax.DataflowVar(unique, value.ty)
+        var = relax.DataflowVar(self._unique(name), value.ty)
         self._bindings.append(relax.VarBinding(var, value))
         return var
 
     def into(self, module: tvm.IRModule, result: relax.Expr) -> tvm.IRModule:
         """``module`` with a ``main`` of these bindings, as far as ``result`` needs them."""
         value = self._builder.normalize(result)
-        output = relax.Var("result", value.ty)
+        output = relax.Var(self._unique("result"), value.ty)
         block = relax.DataflowBlock([*self._bindings, relax.VarBinding(output, value)])
         function = relax.Function(
             list(self._function.params),
@@ -42,3 +37,11 @@ class Body:
         new = tvm.IRModule(dict(module.functions), attrs=module.attrs)
         new.update_func(new.get_global_var("main"), function)
         return relax.transform.DeadCodeElimination()(new)
+
+    def _unique(self, name: str) -> str:
+        unique, number = name, 1
+        while unique in self._names:
+            number += 1
+            unique = f"{name}_{number}"
+        self._names.add(unique)
+        return unique

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -77,7 +76,7 @@ def compile_command(
     target: str,
     split_text: str,
     cluster: Path | None,
-    minimise: str | None,
+    minimise: Objective | None,
     export: Path | None,
     calibrate: Path | None,
     preprocess: Path | None,
@@ -130,13 +129,13 @@ def compile_command(
         click.echo(f"wrote {file}")
 
 
-def _split(text: str, cluster: Path | None, minimise: str | None) -> SplitSpec:
+def _split(text: str, cluster: Path | None, minimise: Objective | None) -> SplitSpec:
     """Read the options that say how to split."""
     split = parse_split(text)
     if isinstance(split, Auto):
         if cluster is None:
             raise InputError("--split auto splits for a cluster; give it with --cluster FILE.toml")
-        return replace(split, cluster=cluster, minimise=cast(Objective, minimise or "latency"))
+        return Auto(cluster, minimise or split.minimise)
     if cluster is not None or minimise is not None:
         raise InputError("--cluster and --minimise go with --split auto")
     return split

@@ -37,6 +37,124 @@ def test_json_is_one_document(tmp_path: Path, capfd: Capture) -> None:
     assert values["total"] is None
 
 
+def test_a_split_network_prints_its_functions_and_devices(tmp_path: Path, capfd: Capture) -> None:
+    path = tmp_path / "net.lcp"
+    args = ("--split", "ftp:1x2@2", "--calibrate", CALIBRATION)
+    status, out, err = outcome(capfd, "compile", MODEL, "-o", path, *args)
+    assert status == 0, err
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert "Functions of split ftp:1x2@2" in lines
+    devices = lines[lines.index("Devices of split ftp:1x2@2") + 2 :]
+    assert [line.split()[:2] for line in devices[:3]] == [
+        ["gateway", "1"],
+        ["any", "2"],
+        ["all", "3"],
+    ]
+    assert "ms a frame" in lines[-2]
+    plan = read_package(path).plan()
+    assert plan.split == "ftp:1x2@2"
+    assert all("pynq_z1" in function.measured_ms for function in plan.functions.values())
+
+
+def test_json_of_a_split_network_has_the_plan(tmp_path: Path, capfd: Capture) -> None:
+    path = tmp_path / "net.lcp"
+    args = ("--split", "pipeline:2", "--target", "cpu", "--json")
+    status, out, _ = outcome(capfd, "compile", MODEL, "-o", path, *args)
+    assert status == 0
+    plan = json.loads(out)["plan"]
+    assert [row["device"] for row in plan["by_device"]] == ["0", "1"]
+    assert [row["tasks"] for row in plan["functions"]] == [1, 1]
+
+
+def test_devices_have_their_own_targets(tmp_path: Path, capfd: Capture) -> None:
+    """Tiles for VTA boards, the head for a Raspberry Pi; both fit on a PC without boards."""
+    path = tmp_path / "net.lcp"
+    args = ("--split", "ftp:1x2@2", "--target", "vta,gateway=arm:rpi4", "--calibrate", CALIBRATION)
+    status, _, err = outcome(capfd, "compile", MODEL, "-o", path, *args)
+    assert status == 0, err
+    modules = read_package(path).manifest.modules
+    assert {name: module.target for name, module in modules.items()} == {
+        "anywhere": "vta:pynq_z1",
+        "anywhere-arm_rpi4": "arm:rpi4",
+        "head": "arm:rpi4",
+    }
+    assert modules["anywhere"].vta is not None
+    assert modules["head"].vta is None
+
+
+def test_lcp_branches_are_also_a_model_to_train(tmp_path: Path, capfd: Capture) -> None:
+    """The model comes back as the branches it is, with what belongs to it."""
+    path, model = tmp_path / "net.lcp", tmp_path / "branches.onnx"
+    args = ("--split", "lcp:2+40%", "--calibrate", CALIBRATION, "--export-onnx", model)
+    status, out, err = outcome(capfd, "compile", MODEL, "-o", path, *args)
+    assert status == 0, err
+    assert out.splitlines()[-2:] == [f"wrote {path}", f"wrote {model}"]
+    assert "train them" in err
+    package = read_package(path)
+    assert [task.name for task in package.plan().tasks] == ["branch_0", "branch_1", "head"]
+    assert package.plan().split == "lcp:2+40%"
+
+    again = tmp_path / "again.lcp"
+    args = ("--split", "lcp:2", "--calibrate", CALIBRATION)
+    status, _, err = outcome(capfd, "compile", model, "-o", again, *args)
+    assert status == 0, err
+    assert "train them" not in err
+    trained = read_package(again)
+    assert trained.manifest.labels == package.manifest.labels
+    assert trained.manifest.picture == package.manifest.picture
+    for name, function in trained.plan().functions.items():
+        assert function.cost == package.plan().functions[name].cost
+
+
+def test_auto_splits_for_a_cluster(tmp_path: Path, capfd: Capture) -> None:
+    path, cluster = tmp_path / "net.lcp", tmp_path / "two.toml"
+    cluster.write_text(
+        "[[devices]]\nkind = 'rpi3'\ncount = 2\n\n"
+        "[network]\nmedium = 'switched'\nbandwidth_mbit = 1000\nlatency_ms = 0.1\n"
+    )
+    args = ("--split", "auto", "--cluster", cluster, "--target", "cpu", "--minimise", "throughput")
+    status, _, err = outcome(capfd, "compile", MODEL, "-o", path, *args)
+    assert status == 0, err
+    plan = read_package(path).plan()
+    assert plan.devices * plan.replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--split", "ftp:3"), "did you mean ftp:RxC"),
+        (("--split", "auto"), "give it with --cluster"),
+        (("--split", "none", "--cluster", "x.toml"), "go with --split auto"),
+        (("--split", "none", "--minimise", "memory"), "go with --split auto"),
+        (("--split", "none", "--export-onnx", "x.onnx"), "goes with --split lcp:N"),
+        (("--split", "auto", "--cluster", "no.toml"), "no.toml: cannot be read"),
+        (("--split", "ftp:2x2@99", "--target", "cpu"), "no fuse depth 99; possible are"),
+        (("--split", "lcp:4+301%", "--target", "cpu"), "branches must be narrower"),
+        (("--target", "cpu,1=arm:rpi3"), "there is no device 1"),
+        (("--target", "cpu,x=arm:rpi3"), "'x=arm:rpi3' is not DEVICE=TARGET"),
+    ],
+)
+def test_a_split_that_cannot_be(
+    tmp_path: Path, capfd: Capture, args: tuple[str, ...], told: str
+) -> None:
+    args = args if "--target" in args else (*args, "--target", "cpu")
+    line = refused(capfd, "compile", MODEL, "-o", tmp_path / "net.lcp", *args)
+    assert told in line
+    assert files_in(tmp_path) == []
+
+
+def test_a_model_with_other_branches(tmp_path: Path, capfd: Capture) -> None:
+    model = tmp_path / "branches.onnx"
+    args = ("--split", "lcp:2", "--target", "cpu")
+    status, _, err = outcome(
+        capfd, "compile", MODEL, "-o", tmp_path / "net.lcp", *args, "--export-onnx", model
+    )
+    assert status == 0, err
+    args = ("--split", "lcp:4", "--target", "cpu")
+    line = refused(capfd, "compile", model, "-o", tmp_path / "x.lcp", *args)
+    assert "the model has 2 branches already; say lcp:2" in line
+
+
 def test_a_file_that_is_not_onnx(tmp_path: Path, capfd: Capture) -> None:
     model = tmp_path / "net.onnx"
     model.write_text("this is no model")

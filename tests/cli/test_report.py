@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lcp_tvm.manifest import FORMAT
-from lcp_tvm.package import MANIFEST
+from lcp_tvm.package import MANIFEST, write_package
 from tests.cli.refused import outcome, refused
-from tests.packages import a_package
+from tests.packages import a_package, a_split_compiled
 
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (("report",), ("run", "x.png"), ("dump", "out"))
@@ -29,6 +29,14 @@ def test_json_is_one_document(tmp_path: Path, capfd: Capture) -> None:
     status, out, err = outcome(capfd, "report", "--json", a_package(tmp_path).path)
     assert (status, err) == (0, "")
     assert json.loads(out)["name"] == "tiny"
+
+
+@pytest.mark.parametrize("name", ["plan.svg", "plan.png"])
+def test_draws_the_plan(tmp_path: Path, capfd: Capture, name: str) -> None:
+    package = write_package(a_split_compiled(), tmp_path / "split.lcp")
+    status, out, err = outcome(capfd, "report", package.path, "--graph", tmp_path / name)
+    assert (status, out, err) == (0, f"wrote {tmp_path / name}\n", "")
+    assert (tmp_path / name).read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from lcp_tvm.cli.compile import compile_file
 from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.package import write_package
 from lcp_tvm.rpc.session import WorkerSession, local_worker
+from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
 from tests.cli.refused import outcome, refused
-from tests.example import PICTURES
+from tests.example import CALIBRATION, MODEL, PICTURES
 from tests.packages import a_compiled, a_cpu_compiled
 
 Capture = pytest.CaptureFixture[str]
@@ -62,6 +64,25 @@ def test_every_sample_picture_is_right_on_two_workers(
     assert [answer["picture"] for answer in answers] == [str(picture) for picture in pictures]
     best = [answer["guesses"][0]["label"] for answer in answers]
     assert best == [picture.stem for picture in pictures]
+
+
+@pytest.mark.parametrize("split", ["ftp:1x2@2", "pipeline:2", "replicate:2"])
+def test_a_split_network_gives_the_same_answers(
+    fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture, split: str
+) -> None:
+    """Task by task on one worker of its own, on one, and on two."""
+    path = tmp_path / "split.lcp"
+    compile_file(MODEL, path, "vta:pynq_z1", split=parse_split(split), calibrate=CALIBRATION)
+    expected = _answers(capfd, fashion_package, BAG, BOOT)
+    with local_worker("pynq_z1") as (host, port):
+        for workers in ((), ("--workers", worker), ("--workers", f"{worker},{host}:{port}")):
+            assert _answers(capfd, path, BAG, BOOT, *workers) == expected
+
+
+def _answers(capfd: Capture, package: Path, *args: object) -> Any:
+    status, out, err = outcome(capfd, "run", package, *args, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)["answers"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
