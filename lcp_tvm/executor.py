@@ -66,10 +66,15 @@ class Executor:
         results = out if isinstance(out, list | tuple) else [out]
         return [tensor.numpy() for tensor in results]
 
-    def run(self, plan: Plan, x: Array) -> list[Array]:
-        """Run a frame, task by task; one array per output of the plan, which has one input."""
+    def run(self, plan: Plan, x: Array, *, fallback: bool = False) -> list[Array]:
+        """Run a frame, task by task; one array per output of the plan, which has one input.
+
+        Parameters
+        ----------
+        fallback : tasks that have another way take it.
+        """
         (name,) = plan.inputs
-        outputs = run_plan(plan, self.call, {name: x})
+        outputs = run_plan(plan, self.call, {name: x}, fallback=fallback)
         return [outputs[name] for name in plan.outputs]
 
     def stats(self, symbol: str) -> dict[str, Any]:

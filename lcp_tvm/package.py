@@ -12,8 +12,6 @@ sizes of the entries are checked before they are read, and hashes afterwards.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import struct
 import zipfile
 import zlib
@@ -22,9 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from lcp_tvm.errors import InputError, PackageError
+from lcp_tvm.atomic_file import atomic_file
+from lcp_tvm.errors import PackageError
 from lcp_tvm.manifest import (
     MAX_MODULES,
     File,
@@ -177,31 +176,6 @@ def write_package(compiled: Compiled, path: Path) -> Package:
             info.create_system, info.external_attr = 3, 0o644 << 16
             archive.writestr(info, data, zipfile.ZIP_DEFLATED, compresslevel=6)
     return Package(path, manifest)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for writing that takes ``path``'s place when the block ends without an error.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "give a file in a folder that exists and is writable"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_package(path: Path) -> Package:

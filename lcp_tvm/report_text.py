@@ -95,8 +95,10 @@ def reasons_lines(reasons: Iterable[str]) -> list[RenderableType]:
 
 def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | None) -> Table:
     """What each layer costs on the VTA, and all of them."""
+    several = len({layer.program for layer in layers}) > 1
     table = _table(
         f"Simulated at {clock_mhz} MHz" if clock_mhz is not None else "Simulated",
+        *(("program",) if several else ()),
         "layer",
         "kind",
         *("MMAC", "cycles", "load", "compute", "store", "ms", "of GEMM limit"),
@@ -105,6 +107,7 @@ def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | Non
     for layer in layers:
         cycles = (layer.cycles, layer.load, layer.compute, layer.store)
         table.add_row(
+            *((escape(layer.program),) if several else ()),
             escape(layer.name),
             escape(layer.kind),
             f"{layer.macs / 1e6:.2f}",
@@ -115,6 +118,7 @@ def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | Non
     table.add_section()
     label = f"{total.programs} program" + ("s" if total.programs != 1 else "") + " with launch"
     table.add_row(
+        *(("",) if several else ()),
         *("total", label, f"{total.macs / 1e6:.2f}", f"{total.cycles:,.0f}", "", "", ""),
         f"{total.ms:.3f}",
         f"{total.gemm_share:.1%}",

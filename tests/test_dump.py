@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lcp_tvm.cli.compile import compile_file
 from lcp_tvm.dump import dump_programs
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.package import read_package, write_package
+from lcp_tvm.split_text import parse_split
 from lcp_tvm.vta.config import parse_config
 from lcp_tvm.vta.container import pack_programs, parse_programs
 from lcp_tvm.vta.simulator import simulate
-from tests.example import PICTURES
+from tests.example import MODEL, PICTURES
 from tests.packages import (
     INSN_ADDR,
     a_compiled,
@@ -101,6 +103,18 @@ def test_the_same_input_as_numbers_gives_the_same_memory(
     dump_programs(package, tmp_path / "b", _saved(tmp_path, x))
     for name in ("dram.bin", "dram.after.bin"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_every_program_of_a_split_network_has_a_run(tmp_path: Path) -> None:
+    """Those too that only stand in for tasks whose neighbours are late."""
+    compile_file(MODEL, tmp_path / "n.lcp", "vta", split=parse_split("ftp:1x2@3:reuse"))
+    package = read_package(tmp_path / "n.lcp")
+    dumped = dump_programs(package, tmp_path / "out", PICTURES / "bag.png")
+    symbols = {symbol for module in package.manifest.modules.values() for symbol in module.stats}
+    assert {one.symbol for one in dumped} == symbols
+    assert any(symbol.startswith("rest_alone") for symbol in symbols)
+    for one in dumped:
+        assert "dram.after.bin" in one.files
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from lcp_tvm.compiler import Compiled, compile_network
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
-from lcp_tvm.plan.run import run_plan
 from lcp_tvm.quantise import quantise
 from lcp_tvm.relay_passes.lcp_branches import split_lcp_network
 from lcp_tvm.split_text import parse_split
@@ -61,10 +60,7 @@ def unsplit(net: Network) -> Compiled:
 
 def run(compiled: Compiled, *, fallback: bool = False) -> np.ndarray:
     executor = load_local(module.code for module in compiled.modules)
-    outputs = run_plan(
-        compiled.plan, executor.call, {compiled.plan.inputs[0]: PICTURE}, fallback=fallback
-    )
-    (result,) = outputs.values()
+    (result,) = executor.run(compiled.plan, PICTURE, fallback=fallback)
     return result
 
 

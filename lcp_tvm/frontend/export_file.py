@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lcp_tvm.atomic_file import atomic_file
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.frontend.onnx import LABELS_KEY, PREPROCESS_KEY
 from lcp_tvm.network import Network
-from lcp_tvm.package import atomic_file
 from lcp_tvm.preprocess import preprocess_to
 
 
