@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
-from math import isfinite, prod
+from math import prod
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import box_shape, box_text, contains, full_box, is_empty
@@ -18,6 +18,7 @@ MAX_DEVICES = 10_000
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
 MAX_COUNT = 1 << 63
+MAX_MS = 1e15
 MAX_NAME = 256
 
 
@@ -110,6 +111,11 @@ def _check_function(name: str, function: Function) -> None:
     for count in (*astuple(cost), *function.weights.values()):
         if not 0 <= count < MAX_COUNT:
             raise PlanError(f"function '{name}' has {cost}; allowed are 0 to {MAX_COUNT - 1}")
+    if cost.integer_macs > cost.macs:
+        raise PlanError(
+            f"function '{name}' has {cost.integer_macs} integer multiply-accumulates; "
+            f"allowed are those that it has in all, {cost.macs}"
+        )
     if function.weights and sum(function.weights.values()) != cost.weight_bytes:
         raise PlanError(
             f"function '{name}' holds {cost.weight_bytes} bytes of constants, the listed ones "
@@ -117,8 +123,10 @@ def _check_function(name: str, function: Function) -> None:
         )
     for kind, time in function.measured_ms.items():
         _check_name("kind of device", kind)
-        if not (isfinite(time) and time >= 0):
-            raise PlanError(f"function '{name}' takes {time} ms on {kind}; allowed is 0 or more")
+        if not 0 <= time <= MAX_MS:
+            raise PlanError(
+                f"function '{name}' takes {time} ms on {kind}; allowed are 0 to {MAX_MS:g}"
+            )
 
 
 def _check_task(plan: Plan, task: Task) -> None:

@@ -19,13 +19,14 @@ from lcp_tvm.plan.plan import (
     Task,
     Tensor,
 )
+from lcp_tvm.plan.validate import MAX_MS
 from tests.plan.plans import a_function
 
 DEVICES = 3
 NAMES = st.text("abcäß_/.@>,' \"\\", min_size=1, max_size=5)
 COUNTS = st.integers(0, (1 << 63) - 1)
 WEIGHTS = st.dictionaries(NAMES, st.integers(0, 1 << 40), max_size=3)
-TIMES = st.dictionaries(NAMES, st.floats(0, allow_infinity=False, allow_nan=False), max_size=2)
+TIMES = st.dictionaries(NAMES, st.floats(0, MAX_MS), max_size=2)
 TENSORS = st.builds(
     Tensor,
     st.lists(st.integers(1, 6), max_size=4).map(tuple),
@@ -50,7 +51,9 @@ def plans(draw: st.DrawFn) -> Plan:
         plain = a_function(tensors, reads, writes)
         weights = draw(WEIGHTS)
         held = sum(weights.values()) if weights else draw(COUNTS)
-        cost = Cost(draw(COUNTS), draw(COUNTS), held, draw(COUNTS), draw(COUNTS))
+        macs = draw(COUNTS)
+        integer = draw(st.integers(0, macs))
+        cost = Cost(macs, draw(COUNTS), held, draw(COUNTS), integer)
         functions[label] = Function(plain.args, plain.results, cost, draw(TIMES), weights)
         return label
 

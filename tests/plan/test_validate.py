@@ -177,7 +177,14 @@ def test_a_cost_below_zero_or_beyond_counting(cost: Cost) -> None:
     refused(replace(plan, functions=functions), "function 'stage0' has Cost(")
 
 
-@pytest.mark.parametrize("time", [-1.0, float("nan"), float("inf")])
+def test_more_integer_work_than_work() -> None:
+    plan = chain(1)
+    cost = Cost(macs=5, integer_macs=6)
+    functions = {"stage0": replace(plan.functions["stage0"], cost=cost)}
+    refused(replace(plan, functions=functions), "function 'stage0' has 6 integer multiply-acc")
+
+
+@pytest.mark.parametrize("time", [-1.0, float("nan"), float("inf"), 1e300])
 def test_a_time_that_no_clock_shows(time: float) -> None:
     plan = chain(1)
     functions = {"stage0": replace(plan.functions["stage0"], measured_ms={"pynq": time})}
