@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import Box
 from lcp_tvm.plan.plan import Fallback, Function, Plan, Region, Task, Tensor
 from lcp_tvm.plan.run import Array, read_region, run_plan
@@ -54,6 +56,19 @@ def test_tasks_run_in_order_on_their_regions_and_fill_the_output() -> None:
     assert result["y"].dtype == np.int32
     assert [name for name, _ in calls.log] == ["f", "g"]
     np.testing.assert_array_equal(calls.log[1][1][0], X[1:])
+
+
+@pytest.mark.parametrize("inputs", [{}, {"y": X}, {"x": X[:2]}])
+def test_inputs_of_another_plan(inputs: dict[str, Array]) -> None:
+    with pytest.raises(PlanError, match=r"the plan's input 'x' is \[3, 4\]; given is"):
+        run_plan(halves(), Calls(), inputs)
+
+
+@pytest.mark.parametrize("results", [[], [X[:1], X[:1]], [X[:1, :1]], [X]])
+def test_results_of_another_function(results: list[Array]) -> None:
+    """Not even those that numpy would repeat to fill the region."""
+    with pytest.raises(PlanError, match=r"task 'top' is to write \[\[1, 4\]\]; its function gave"):
+        run_plan(halves(), lambda name, arguments: results, {"x": X})
 
 
 def test_inputs_stay_as_they_are() -> None:
