@@ -38,6 +38,10 @@ from lcp_tvm.predict.wiring import ANYWHERE
 POLL_MS = 100.0
 """How long a device sleeps when nobody has work: an estimate, the paper does not say."""
 
+PATIENCE = 1000
+"""Whoever has had nothing to do for long sleeps this fraction of that time, so that a wait of any
+length takes few questions; up to 100 seconds it makes no difference."""
+
 CONTROL_BYTES = 64
 """Of a question or a refusal; what LCP measured the latency of its WiFi with."""
 
@@ -64,6 +68,7 @@ class StealingSimulation(FlowSimulation):
         self._last_victim = -1
         self._engaged = [False] * devices
         self._naps = [0] * devices
+        self._idle_since = [0.0] * devices
 
     def places(self, replica: int, source: int) -> list[int]:
         return [self.gateway if t.device == GATEWAY else ANYWHERE for t in self.plan.tasks]
@@ -95,6 +100,7 @@ class StealingSimulation(FlowSimulation):
             self._give_to_pool(board, call, frame, stealable.pool_bytes)
         super().done(board, call, frame)
         if board.number < len(self._queues) and not board.has_waiting:
+            self._idle_since[board.number] = self.env.now
             self._seek(board.number)
 
     # The pool.
@@ -179,7 +185,8 @@ class StealingSimulation(FlowSimulation):
         """Sleep, unless a frame of its own has come meanwhile."""
         self._engaged[machine] = False
         if not self._serve_itself(machine):
-            after(self.env, POLL_MS, self._slept, (machine, self._naps[machine]))
+            nap_ms = max(POLL_MS, (self.env.now - self._idle_since[machine]) / PATIENCE)
+            after(self.env, nap_ms, self._slept, (machine, self._naps[machine]))
 
     def _slept(self, sleeper: tuple[int, int]) -> None:
         machine, nap = sleeper

@@ -58,6 +58,13 @@ def test_who_finds_no_work_asks_again_after_a_while() -> None:
     assert questions == [0, 9 + POLL_MS, 9 + POLL_MS + 4 + POLL_MS]
 
 
+def test_a_wait_of_years_takes_few_questions() -> None:
+    year = 365 * 24 * 3600 * 1000
+    found = predict(tiles(5 * year), edges(2), policy="stealing")
+    assert found.latency_ms.mean > 5 * year
+    assert found.messages < 100_000
+
+
 def test_stealing_balances_what_a_fixed_deal_cannot() -> None:
     uneven = tiles(90, 10, 10, 10, 10, 10)
     found = predict(uneven, edges(2), policy="stealing", trace=True)
