@@ -129,10 +129,13 @@ def test_a_server_that_is_no_worker(fashion_package: Path, capfd: Capture) -> No
     assert line.startswith(f"worker {address}: ")
 
 
+@pytest.mark.parametrize("split", ["none", "pipeline:2"])
 def test_a_worker_that_dies(
-    fashion_package: Path, worker: str, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker: str, capfd: Capture, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     """Its session's process is killed between load and run; the next run finds it well again."""
+    package = tmp_path / "net.lcp"
+    compile_file(MODEL, package, "vta:pynq_z1", split=parse_split(split), calibrate=CALIBRATION)
     load = WorkerSession.load
 
     def load_and_die(session: WorkerSession, *args: Any) -> None:
@@ -141,9 +144,9 @@ def test_a_worker_that_dies(
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkerSession, "load", load_and_die)
-        line = refused(capfd, "run", fashion_package, BAG, "--workers", worker)
+        line = refused(capfd, "run", package, BAG, "--workers", worker)
     assert line.startswith(f"worker {worker}: the session ended")
-    assert outcome(capfd, "run", fashion_package, BAG, "--workers", worker)[0] == 0
+    assert outcome(capfd, "run", package, BAG, "--workers", worker)[0] == 0
 
 
 def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> None:

@@ -180,7 +180,7 @@ def test_average_pool(modes: dict[str, bool]) -> None:
 
 
 @given(convolutions(most_padding=0), st.data())
-def test_a_convolution_reads_no_row_or_column_too_many(
+def test_a_convolution_reads_no_border_too_many(
     module: tvm.IRModule, data: st.DataObject
 ) -> None:
     graph, node = last(module)
@@ -193,13 +193,12 @@ def test_a_convolution_reads_no_row_or_column_too_many(
     rng = np.random.default_rng(0)
     x = integers(rng, graph.nodes[0].shape)
     result = evaluate(module, x)[at(slicing.box)]
-    for axis in (2, 3):
-        for border in (needed[axis][0], needed[axis][1] - 1):
-            changed = x.copy()
-            place = [slice(*side) for side in needed]
-            place[axis] = slice(border, border + 1)
-            changed[tuple(place)] = integers(rng, changed[tuple(place)].shape, 1000)
-            assert (evaluate(module, changed)[at(slicing.box)] != result).any()
+    first = tuple(begin for begin, _ in needed)
+    final = tuple(end - 1 for _, end in needed)
+    for corner in (first, final):  # one value reaches a result through one weight: no sum hides it
+        changed = x.copy()
+        changed[corner] += 1
+        assert (evaluate(module, changed)[at(slicing.box)] != result).any()
 
 
 @given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.data())
