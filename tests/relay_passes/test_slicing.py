@@ -180,9 +180,7 @@ def test_average_pool(modes: dict[str, bool]) -> None:
 
 
 @given(convolutions(most_padding=0), st.data())
-def test_a_convolution_reads_no_border_too_many(
-    module: tvm.IRModule, data: st.DataObject
-) -> None:
+def test_a_convolution_reads_no_border_too_many(module: tvm.IRModule, data: st.DataObject) -> None:
     graph, node = last(module)
     box = data.draw(boxes(node.shape))
     assume(box != node.box)  # the whole of a result takes the whole operator, unchanged
