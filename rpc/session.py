@@ -40,6 +40,7 @@ CONNECT_TIMEOUT_S = 30.0
 
 CALL_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 60.0
+TURN_S = 0.25
 CUT_TIMEOUT_S = 10.0
 """Within this a call whose connection was cut has failed."""
 
@@ -195,7 +196,7 @@ def _within(
     thread = threading.Thread(target=work, daemon=True, name=f"rpc {_name(address)}")
     thread.start()
     try:
-        succeeded, answer = answers.get(timeout=timeout)
+        succeeded, answer = _await_answer(answers, timeout)
     except (queue.Empty, KeyboardInterrupt) as error:
         if line is not None:
             line.cut()
@@ -210,6 +211,18 @@ def _within(
         result: _Result = answer
         return result
     raise _translated(answer, address) from answer
+
+
+def _await_answer(answers: queue.SimpleQueue[tuple[bool, Any]], timeout: float) -> tuple[bool, Any]:
+    """Wait in short turns: a Ctrl-C just before a wait begins is noticed only when it ends."""
+    end = time.monotonic() + timeout
+    while True:
+        left = end - time.monotonic()
+        try:
+            return answers.get(timeout=min(TURN_S, max(left, 0.0)))
+        except queue.Empty:
+            if left <= TURN_S:
+                raise
 
 
 def _translated(error: Exception, address: Address) -> Exception:
