@@ -1,0 +1,106 @@
+// Connections of a node to its peers: one thread that waits for all sockets (epoll).
+//
+// Sending never blocks the caller and copies no elements: a message keeps its tensor alive until the
+// last byte has left. Receiving writes straight to where the handler says. A connection from which
+// the handler wants nothing now is not read: its sender waits (back-pressure).
+#ifndef LCP_TVM_TRANSPORT_ENDPOINT_H_
+#define LCP_TVM_TRANSPORT_ENDPOINT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "frame.h"
+
+namespace lcp_tvm::transport {
+
+/*! \brief Elements to send: a box of a contiguous array, and what keeps the array alive. */
+struct Payload {
+  const uint8_t* data = nullptr;
+  uint32_t item_bytes = 1;
+  /*! \brief What the array holds: its own box in the tensor. */
+  Box array;
+  /*! \brief What to send of it; inside `array`. */
+  Box part;
+  std::shared_ptr<const void> keep;
+};
+
+/*! \brief Where a payload goes, and what keeps that place alive; 64-byte aligned for tensors. */
+struct Place {
+  enum class Verdict { kTake, kWait, kDrop, kClose };
+  Verdict verdict = Verdict::kClose;
+  uint8_t* data = nullptr;
+  std::shared_ptr<void> keep;
+  /*! \brief For kClose: the rule that the message broke. */
+  std::string why;
+};
+
+/*! \brief Facts of a message that has come or gone, for statistics. Times in ns, steady clock. */
+struct Passage {
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+  uint64_t bytes = 0;
+};
+
+/*! \brief What a node makes of messages. Called from the endpoint's thread, one at a time. */
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  /*! \brief A header has come: where does its payload go? kWait: ask again after `Resume`. */
+  virtual Place Receive(int peer, const Header& header) = 0;
+  /*! \brief All of a message has come; `place` is what `Receive` said. */
+  virtual void Received(int peer, const Header& header, const Place& place,
+                        const Passage& passage) = 0;
+  /*! \brief The last byte of a message has left. */
+  virtual void Sent(int peer, const Header& header, const Passage& passage) = 0;
+  /*! \brief A peer's connection is gone. Not called for those that `Close` ends. */
+  virtual void Lost(int peer, const std::string& why) = 0;
+};
+
+struct EndpointOptions {
+  std::string host = "0.0.0.0";
+  uint64_t run = 0;
+  int node = 0;
+  int nodes = 0;
+  std::string version;
+  /*! \brief Strangers have so long to say HELLO. */
+  int hello_timeout_ms = 5000;
+};
+
+class Endpoint {
+ public:
+  /*! \brief Listen on a free port. `handler` outlives the endpoint. Throws std::system_error. */
+  Endpoint(EndpointOptions options, Handler* handler);
+  ~Endpoint();  // ends the thread, closes everything
+
+  uint16_t port() const;
+
+  /*! \brief Open the connection to a peer, HELLO and WELCOME included. Throws std::runtime_error. */
+  void Connect(int peer, const std::string& host, uint16_t port, int timeout_ms);
+
+  /*! \brief Wait until a peer that opens the connection itself has done so; false: not in time. */
+  bool WaitFor(int peer, int timeout_ms);
+
+  /*! \brief Send after all earlier messages to this peer. Any thread. Dropped if it is not there. */
+  void Send(int peer, const Header& header, Payload payload = {});
+  /*! \brief Send a few words of text, which are copied. */
+  void SendText(int peer, const Header& header, const std::string& text);
+
+  /*! \brief Ask the handler again about messages that wait. Any thread. */
+  void Resume();
+
+  /*! \brief Close the connection to a peer. */
+  void Close(int peer);
+
+  /*! \brief When the peer was last heard, in ns of the steady clock; 0: never. */
+  int64_t HeardNs(int peer) const;
+  /*! \brief Bytes that wait to be sent to a peer. */
+  uint64_t Queued(int peer) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lcp_tvm::transport
+#endif  // LCP_TVM_TRANSPORT_ENDPOINT_H_

@@ -1,0 +1,81 @@
+// Messages between nodes: their header and its checks (docs/runtime.md, "Frames on the wire").
+//
+// Pure: bytes in, a header or a reason out. No sockets, no allocation that the bytes decide.
+#ifndef LCP_TVM_TRANSPORT_FRAME_H_
+#define LCP_TVM_TRANSPORT_FRAME_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace lcp_tvm::transport {
+
+constexpr uint32_t kMagic = 0x4650434C;  // "LCPF"
+constexpr uint8_t kVersion = 1;
+constexpr size_t kHeaderBytes = 48;
+constexpr size_t kMaxDims = 8;
+constexpr size_t kMaxHeadBytes = kHeaderBytes + kMaxDims * 8;
+constexpr uint32_t kFrameTask = 0xFFFFFFFF;
+constexpr uint32_t kNobody = 0xFFFFFFFF;
+/*! \brief Most bytes of a payload that is text. */
+constexpr uint64_t kMaxText = 4096;
+
+enum class Kind : uint8_t {
+  kHello = 1,
+  kWelcome,
+  kRefused,
+  kPing,
+  kPong,
+  kRegion,
+  kInput,
+  kBegin,
+  kEnd,
+  kFailed,
+  kLink,
+  kWork,
+  kNoWork,
+  kWho,
+  kHint,
+  kSteal,
+  kTask,
+  kNoTask,
+  kFetch,
+  kPooled,
+};
+
+/*! \brief A box: `ndim` half-open ranges. */
+struct Box {
+  uint8_t ndim = 0;
+  std::array<uint32_t, kMaxDims> begin{};
+  std::array<uint32_t, kMaxDims> end{};
+
+  /*! \brief Elements; boxes that come from bytes are checked not to overflow. */
+  uint64_t Size() const;
+  bool operator==(const Box& other) const;
+};
+
+/*! \brief What stands before a payload. */
+struct Header {
+  Kind kind = Kind::kPing;
+  uint64_t run = 0;
+  uint64_t frame = 0;
+  uint32_t route = 0;
+  uint32_t task = 0;
+  uint32_t tensor = 0;
+  uint32_t word = 0;
+  uint64_t payload = 0;
+  Box box;
+};
+
+/*! \brief Write a header and its region; returns the bytes used. */
+size_t Encode(const Header& header, std::array<uint8_t, kMaxHeadBytes>* out);
+
+/*! \brief Bytes that follow the fixed part, from its checked beginning; or -1 and the reason. */
+int RegionBytes(const uint8_t* fixed, std::string* why);
+
+/*! \brief Read a header with its region. False, with the reason, when it breaks a rule. */
+bool Decode(const uint8_t* bytes, size_t size, Header* header, std::string* why);
+
+}  // namespace lcp_tvm::transport
+#endif  // LCP_TVM_TRANSPORT_FRAME_H_
