@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lcp_tvm.plan.pieces import Reads
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.predict.board import Board, Call
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
 from lcp_tvm.predict.frame import Frame
-from lcp_tvm.predict.pieces import Reads
 from lcp_tvm.predict.placement import place_earliest
 from lcp_tvm.predict.simulation import Load, Simulation
 from lcp_tvm.predict.wiring import Message, Wiring, wire

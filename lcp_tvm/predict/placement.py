@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lcp_tvm.plan.pieces import FRAME, Reads
 from lcp_tvm.plan.plan import GATEWAY, Plan, Task
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
-from lcp_tvm.predict.pieces import FRAME, Reads
 
 
 def bound_machine(plan: Plan, cluster: Cluster, task: Task, replica: int) -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lcp_tvm.errors import InputError
+from lcp_tvm.plan.pieces import find_reads
 from lcp_tvm.plan.plan import Plan, Policy
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowSimulation
-from lcp_tvm.predict.pieces import find_reads
 from lcp_tvm.predict.placement import shortage
 from lcp_tvm.predict.prediction import DeviceUse, Prediction, latency_of
 from lcp_tvm.predict.sharing import SharingSimulation

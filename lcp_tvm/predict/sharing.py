@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from lcp_tvm.plan.pieces import FRAME, Reads
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowFrame, FlowSimulation, Route
-from lcp_tvm.predict.pieces import FRAME, Reads
 from lcp_tvm.predict.placement import deal_out
 from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.wiring import Message

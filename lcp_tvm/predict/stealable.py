@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lcp_tvm.plan.pieces import FRAME, Pieces, Reads, distinct_bytes
 from lcp_tvm.plan.plan import GATEWAY, Plan, Region
 from lcp_tvm.predict.flow import FlowFrame, Route
-from lcp_tvm.predict.pieces import FRAME, Pieces, Reads, distinct_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from lcp_tvm.plan.pieces import Reads
 from lcp_tvm.plan.plan import GATEWAY, Plan
 from lcp_tvm.predict.board import Board, Call
 from lcp_tvm.predict.clock import T, after
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowFrame, FlowSimulation
-from lcp_tvm.predict.pieces import Reads
 from lcp_tvm.predict.placement import bound_machine, group
 from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.stealable import StealFrame, Taken, Way, find_stealable

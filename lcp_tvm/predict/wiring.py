@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lcp_tvm.plan.box import Box, contains
+from lcp_tvm.plan.pieces import FRAME, Reads
 from lcp_tvm.plan.plan import Plan, Region
-from lcp_tvm.predict.pieces import FRAME, Reads
 
 ANYWHERE = -1
 """The machine of a task that is not settled: nothing is sent to it; its results go anywhere."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lcp_tvm.plan.pieces import find_reads
 from lcp_tvm.plan.plan import Function, Plan, Region, Task, Tensor
 from lcp_tvm.predict.cluster import Cluster, Device, Network
 from lcp_tvm.predict.kinds import KINDS
-from lcp_tvm.predict.pieces import find_reads
 from lcp_tvm.predict.predict import predict
 from lcp_tvm.predict.prediction import Prediction
 from lcp_tvm.predict.sharing import find_steps
