@@ -12,7 +12,6 @@ from lcp_tvm.plan.plan import Plan
 from lcp_tvm.rpc.program import Pace, make_program
 from tests.plan.plans import branches, reuse, tiles, with_task
 
-
 REAL = Pace()
 
 
