@@ -172,6 +172,15 @@ def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address, 
     assert not frozen.is_running()
 
 
+@pytest.fixture
+def heeded_ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises here, also in tests that a shell started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_ends_a_call_and_its_session(worker: Address, net: Net) -> None:
     """A call under way -> SIGINT -> KeyboardInterrupt here, and the worker is free again."""
 
