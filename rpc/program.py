@@ -22,12 +22,12 @@ class Pace:
     ----------
     board_ms : by node, by task, what the task takes on an emulated board; empty on real ones.
     poll_ms : how long an idle node sleeps when nobody has work (stealing).
-    ahead : tasks that a node fetches while it computes (stealing).
+    patience_ms : how long a task waits for others' results before its fallback runs (stealing).
     """
 
     board_ms: Sequence[Sequence[float]] = ()
     poll_ms: int = 100
-    ahead: int = 0
+    patience_ms: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def make_program(
         "collect": _reads(tensors, outputs, reads.outputs),
         "pace_ms": [list(row) for row in pace.board_ms],
         "poll_ms": pace.poll_ms,
-        "ahead": pace.ahead,
+        "patience_ms": pace.patience_ms,
     }
     return Program(json.dumps(values, ensure_ascii=False, allow_nan=False))
 

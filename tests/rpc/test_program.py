@@ -79,7 +79,7 @@ def test_branches_and_a_head() -> None:
         "collect": [[3, [0, 1, 0, 10], [[2, [0, 1, 0, 10]]]]],
         "pace_ms": [],
         "poll_ms": 100,
-        "ahead": 0,
+        "patience_ms": 10_000,
     }
 
 
@@ -106,9 +106,9 @@ def test_a_task_that_needs_some_of_its_reads() -> None:
 
 
 def test_the_pace_of_emulated_boards() -> None:
-    pace = Pace(board_ms=((1.5, 2.0, 0.5),), poll_ms=7, ahead=1)
+    pace = Pace(board_ms=((1.5, 2.0, 0.5),), poll_ms=7, patience_ms=0)
     found = program_of(branches(2), pace)
-    assert (found["pace_ms"], found["poll_ms"], found["ahead"]) == ([[1.5, 2.0, 0.5]], 7, 1)
+    assert (found["pace_ms"], found["poll_ms"], found["patience_ms"]) == ([[1.5, 2.0, 0.5]], 7, 0)
 
 
 def test_nodes_differ_in_their_number_alone() -> None:
