@@ -174,7 +174,7 @@ def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address, 
 
 @pytest.fixture
 def heeded_ctrl_c() -> Iterator[None]:
-    """Ctrl-C raises here, also in tests that a shell started in the background, which ignores it."""
+    """Ctrl-C raises, even in tests that a shell has started in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
