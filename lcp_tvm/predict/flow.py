@@ -11,7 +11,7 @@ from lcp_tvm.predict.board import Board, Call
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
 from lcp_tvm.predict.frame import Frame
-from lcp_tvm.predict.placement import place_earliest
+from lcp_tvm.predict.placement import machines_of, place_earliest
 from lcp_tvm.predict.simulation import Load, Simulation
 from lcp_tvm.predict.wiring import Message, Wiring, wire
 
@@ -66,6 +66,7 @@ class FlowSimulation(Simulation[FlowFrame]):
         self.plan = plan
         self.cluster = cluster
         self.reads = reads
+        self.machines = machines_of(cluster)
         self.gateway = cluster.gateway_number
         self._outputs = len(plan.tasks)
         self._routes: dict[tuple[int, int], Route] = {}

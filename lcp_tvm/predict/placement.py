@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from lcp_tvm.plan.pieces import FRAME, Reads
 from lcp_tvm.plan.plan import GATEWAY, Plan, Task
@@ -10,7 +11,26 @@ from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
 
 
-def bound_machine(plan: Plan, cluster: Cluster, task: Task, replica: int) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What a plan runs on: devices from 0, and the gateway's number.
+
+    Attributes
+    ----------
+    lost : devices that take no tasks any more.
+    """
+
+    devices: int
+    gateway: int
+    lost: frozenset[int] = frozenset()
+
+
+def machines_of(cluster: Cluster) -> Machines:
+    """Return the machines of a cluster."""
+    return Machines(len(cluster.devices), cluster.gateway_number)
+
+
+def bound_machine(plan: Plan, machines: Machines, task: Task, replica: int) -> int | None:
     """Return the machine that a task is bound to; None when it may run anywhere.
 
     A plan for more devices than there are shares them out in turn.
@@ -18,44 +38,51 @@ def bound_machine(plan: Plan, cluster: Cluster, task: Task, replica: int) -> int
     if task.device is None:
         return None
     if task.device == GATEWAY:
-        return cluster.gateway_number
-    return (replica * plan.devices + task.device) % len(cluster.devices)
+        return machines.gateway
+    return (replica * plan.devices + task.device) % machines.devices
 
 
-def group(plan: Plan, cluster: Cluster, replica: int) -> list[int]:
-    """Return the machines that tasks of a replica may run on; all when there is only one."""
-    count = len(cluster.devices)
+def group(plan: Plan, machines: Machines, replica: int) -> list[int]:
+    """Return the devices that tasks of a replica may run on; all when there is only one."""
     if plan.replicas == 1:
-        return list(range(count))
-    first = replica * plan.devices
-    return sorted({number % count for number in range(first, first + plan.devices)})
+        numbers = set(range(machines.devices))
+    else:
+        first = replica * plan.devices
+        numbers = {number % machines.devices for number in range(first, first + plan.devices)}
+    return sorted(numbers - machines.lost)
 
 
-def deal_out(plan: Plan, cluster: Cluster, replica: int) -> list[int]:
+def deal_out(plan: Plan, machines: Machines, replica: int) -> list[int]:
     """Give unbound tasks to devices in turn: work sharing."""
-    machines = group(plan, cluster, replica)
+    devices = group(plan, machines, replica)
     placement = []
     dealt = 0
     for task in plan.tasks:
-        machine = bound_machine(plan, cluster, task, replica)
+        machine = bound_machine(plan, machines, task, replica)
         if machine is None:
-            machine = machines[dealt % len(machines)]
+            machine = devices[dealt % len(devices)]
             dealt += 1
         placement.append(machine)
     return placement
 
 
 def place_earliest(
-    plan: Plan, cluster: Cluster, reads: Reads, replica: int, source: int
+    plan: Plan,
+    cluster: Cluster,
+    reads: Reads,
+    replica: int,
+    source: int,
+    lost: frozenset[int] = frozenset(),
 ) -> list[int]:
     """Give each unbound task to the device that ends it first: list scheduling in plan order.
 
     Transfers count, and on a shared medium wait for each other; jitter and the queues of a
-    switch do not. Of equals the lowest number wins.
+    switch do not. Of equals the lowest number wins. Devices that are lost take none.
     """
+    numbers = replace(machines_of(cluster), lost=lost)
     if all(task.device is not None for task in plan.tasks):
-        return deal_out(plan, cluster, replica)
-    machines = group(plan, cluster, replica)
+        return deal_out(plan, numbers, replica)
+    devices = group(plan, numbers, replica)
     network = cluster.network
     free = [0.0] * len(cluster.machines)
     air_free = 0.0
@@ -65,9 +92,9 @@ def place_earliest(
         wanted: dict[int, int] = {}
         for producer, region in (piece for pieces in found for piece in pieces):
             wanted[producer] = wanted.get(producer, 0) + plan.nbytes(region)
-        bound = bound_machine(plan, cluster, task, replica)
+        bound = bound_machine(plan, numbers, task, replica)
         best: tuple[float, int, float] | None = None
-        for machine in machines if bound is None else [bound]:
+        for machine in devices if bound is None else [bound]:
             ready, air = 0.0, air_free
             for producer, nbytes in wanted.items():
                 end = 0.0 if producer == FRAME else ends[producer]

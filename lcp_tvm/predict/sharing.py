@@ -81,7 +81,7 @@ class SharingSimulation(FlowSimulation):
         self._transfers: deque[tuple[Message, FlowFrame, int]] = deque()
 
     def places(self, replica: int, source: int) -> list[int]:
-        return deal_out(self.plan, self.cluster, replica)
+        return deal_out(self.plan, self.machines, replica)
 
     def frame(self, number: int, source: int, arrived_ms: float) -> SharingFrame:
         key = (self.replica(number), source)

@@ -270,6 +270,6 @@ class StealingSimulation(FlowSimulation):
 
     def _machines_of(self, replica: int) -> list[frozenset[int]]:
         """Return by task the devices that may run it."""
-        every = frozenset(group(self.plan, self.cluster, replica))
-        bound = [bound_machine(self.plan, self.cluster, t, replica) for t in self.plan.tasks]
+        every = frozenset(group(self.plan, self.machines, replica))
+        bound = [bound_machine(self.plan, self.machines, t, replica) for t in self.plan.tasks]
         return [every if machine is None else frozenset((machine,)) for machine in bound]
