@@ -83,6 +83,7 @@ class Router:
         self._cluster = cluster
         self._turns = turns_of(plan, machines.devices)
         self._needed = [self._bound_nodes(turn) for turn in range(self._turns)]
+        self._reasons: dict[int, str] = {}
         self._routes: dict[tuple[int, int], Route] = {}
         self._made = 0
 
@@ -91,13 +92,15 @@ class Router:
         """Nodes that get nothing to do."""
         return self._machines.lost
 
-    def lose(self, node: int) -> None:
+    def lose(self, node: int, reason: str) -> None:
         """Leave a node out of the routes."""
-        self._change(self.lost | {node})
+        self._reasons[node] = reason
+        self._change()
 
     def regain(self, node: int) -> None:
         """Take a node into the routes again."""
-        self._change(self.lost - {node})
+        del self._reasons[node]
+        self._change()
 
     def route(self, turn: int, source: int | None = None) -> Route:
         """Return the route of a frame.
@@ -117,7 +120,10 @@ class Router:
         if not whole:
             node = self._missing(turn % self._turns)
             assert node is not None
-            raise WorkerError(f"{self._names[node]}: it is lost, and the plan cannot do without it")
+            raise WorkerError(
+                f"{self._names[node]}: it is lost, and the plan cannot do without it "
+                f"({self._reasons[node]})"
+            )
         replica = whole[turn % len(whole)]
         devices = self._devices(replica)
         if source is None or source in self.lost:
@@ -135,8 +141,8 @@ class Router:
             for source in sources or (None,):
                 yield self.route(turn, source)
 
-    def _change(self, lost: frozenset[int]) -> None:
-        self._machines = replace(self._machines, lost=lost)
+    def _change(self) -> None:
+        self._machines = replace(self._machines, lost=frozenset(self._reasons))
         self._routes.clear()
 
     def _places(self, replica: int, source: int) -> tuple[int, ...]:

@@ -99,7 +99,7 @@ def test_the_others_take_the_tasks_of_a_lost_node() -> None:
     """Under a new number; the same source where it is still there."""
     found = router(tiles(2, 2), 3)
     before = found.route(0, 2)
-    found.lose(1)
+    found.lose(1, "killed")
     after = found.route(0, 2)
     assert after.places == (0, 2, 0, 2, 3)
     assert after.devices == (0, 2)
@@ -109,14 +109,14 @@ def test_the_others_take_the_tasks_of_a_lost_node() -> None:
 
 def test_another_node_takes_the_frames_of_a_lost_source() -> None:
     found = router(tiles(2, 2), 3, "stealing")
-    found.lose(0)
+    found.lose(0, "killed")
     assert found.route(0, 0).source == 1
 
 
 def test_a_node_that_comes_back() -> None:
     found = router(tiles(2, 2), 2)
     before = found.route(0)
-    found.lose(1)
+    found.lose(1, "killed")
     found.regain(1)
     assert found.route(0).places == before.places
     assert found.route(0).id != before.id
@@ -124,16 +124,16 @@ def test_a_node_that_comes_back() -> None:
 
 def test_a_bound_plan_cannot_do_without_its_device() -> None:
     found = router(branches(2), 2)
-    found.lose(1)
-    with pytest.raises(WorkerError, match="edge-1: it is lost, and the plan cannot do without it"):
+    found.lose(1, "killed")
+    with pytest.raises(WorkerError, match=r"edge-1: it is lost, and the plan .* \(killed\)"):
         found.route(0)
 
 
 def test_a_replica_takes_the_turns_of_one_that_is_not_whole() -> None:
     found = router(replace(chain(2), replicas=2), 4, gateway=False)
-    found.lose(1)
+    found.lose(1, "killed")
     assert [found.route(turn).places for turn in range(2)] == [(2, 3), (2, 3)]
-    found.lose(2)
+    found.lose(2, "killed")
     with pytest.raises(WorkerError, match="edge-1"):
         found.route(0)
 
@@ -141,14 +141,14 @@ def test_a_replica_takes_the_turns_of_one_that_is_not_whole() -> None:
 @pytest.mark.parametrize("policy", ["static", "sharing", "stealing"])
 def test_a_head_cannot_do_without_the_gateway(policy: Policy) -> None:
     found = router(tiles(2, 2), 2, policy)
-    found.lose(2)
+    found.lose(2, "killed")
     with pytest.raises(WorkerError, match="gateway: it is lost"):
         found.route(0)
 
 
 def test_no_device_is_left() -> None:
     found = router(tiles(2, 2), 2)
-    found.lose(0)
-    found.lose(1)
+    found.lose(0, "killed")
+    found.lose(1, "killed")
     with pytest.raises(WorkerError, match="edge-0: it is lost"):
         found.route(0)
