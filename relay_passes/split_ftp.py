@@ -4,7 +4,8 @@
 
 DeepThings, Algorithm 1, for any operator that `slicing` has a rule for. With reuse, tiles whose
 row and column are both even or both odd come first and give what they share with the tiles
-beside them, which then compute only the rest (section IV-C); those can still do without.
+beside them, which then compute only the rest (section IV-C); those can still do without. Of each
+kind the tiles with the most work come first, where DeepThings has those with the least overlap.
 """
 
 from __future__ import annotations
@@ -148,7 +149,10 @@ class _Strip:
 
 
 def _add_with_reuse(builder: SplitBuilder, tiles: dict[Place, Piece]) -> None:
-    """Add the tiles in order of dependence, those that overlap least first."""
+    """Add the tiles in order of dependence: givers, then takers, the most work of each first.
+
+    Whoever is last then has little left to do, while others wait for it.
+    """
     graph = builder.graph
     shared = _shared_nodes(graph, next(iter(tiles.values())))
     takers: dict[Place, Piece] = {}
@@ -164,7 +168,8 @@ def _add_with_reuse(builder: SplitBuilder, tiles: dict[Place, Piece]) -> None:
             _Strip(givers[number], place, part)
             for number, part in zip(piece.borrowed, parts, strict=True)
         ]
-    for place in sorted(tiles, key=lambda p: (_takes(p), p[0] % 2, p)):
+    work = {place: takers.get(place, alone).macs for place, alone in tiles.items()}
+    for place in sorted(tiles, key=lambda p: (_takes(p), -work[p], p)):
         alone = tiles[place]
         if place in takers:
             piece = takers[place]

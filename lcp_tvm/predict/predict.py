@@ -13,14 +13,13 @@ from lcp_tvm.predict.placement import shortage
 from lcp_tvm.predict.prediction import DeviceUse, Prediction, latency_of
 from lcp_tvm.predict.sharing import SharingSimulation
 from lcp_tvm.predict.simulation import Load
-from lcp_tvm.predict.stealing import StealingSimulation
+from lcp_tvm.predict.stealing import OURS, StealingSimulation, Waits
 
 MIB = 1 << 20
 
 SIMULATIONS: Mapping[Policy, type[FlowSimulation]] = {
     "static": FlowSimulation,
     "sharing": SharingSimulation,
-    "stealing": StealingSimulation,
 }
 
 
@@ -32,6 +31,7 @@ def predict(
     policy: Policy | None = None,
     in_flight: int = 1,
     period_ms: float | None = None,
+    waits: Waits = OURS,
     seed: int = 0,
     trace: bool = False,
 ) -> Prediction:
@@ -49,6 +49,7 @@ def predict(
         from the frame's source.
     in_flight : frames that there are at a time: a new one comes when one is done.
     period_ms : between frames, in place of ``in_flight``.
+    waits : of work stealing.
     seed : of the network's jitter.
     trace : whether to keep the timeline.
 
@@ -64,8 +65,14 @@ def predict(
     policy = policy or plan.policy
     reads = find_reads(plan)
     load = Load(frames, in_flight, period_ms, serial=policy == "sharing")
-    simulate = SIMULATIONS[policy]
-    simulation = simulate(plan, cluster, reads, load, seed=seed, trace=trace)
+    simulation: FlowSimulation
+    if policy == "stealing":
+        simulation = StealingSimulation(
+            plan, cluster, reads, load, waits=waits, seed=seed, trace=trace
+        )
+    else:
+        simulate = SIMULATIONS[policy]
+        simulation = simulate(plan, cluster, reads, load, seed=seed, trace=trace)
     makespan = simulation.run()
     return Prediction(
         plan=plan.name,

@@ -49,10 +49,11 @@ class StealFrame(FlowFrame):
     ----------
     queue : tasks that nobody has taken yet, in order.
     ran_on : by task, the machine that has computed it.
-    pooled : tasks of whose results the gateway has all that others read.
+    pooled : tasks of whose results the gateway has all that others read, as the source knows.
+    passed_over_ms : by task, when it was first asked for in vain.
     """
 
-    __slots__ = ("pooled", "queue", "ran_on")
+    __slots__ = ("passed_over_ms", "pooled", "queue", "ran_on")
 
     def __init__(
         self, number: int, source: int, arrived_ms: float, route: Route, queue: list[int]
@@ -61,6 +62,7 @@ class StealFrame(FlowFrame):
         self.queue = queue
         self.ran_on: dict[int, int] = {}
         self.pooled: set[int] = set()
+        self.passed_over_ms: dict[int, float] = {}
 
     def is_ready(self, way: Way, machine: int) -> bool:
         """Whether a machine could have all that a way to compute a task reads."""

@@ -13,16 +13,17 @@
       |---- results -------->|<---- results --------|
 
 A queue is served in plan order, but for tasks that cannot run yet: what they read is neither in
-the gateway's pool nor with the taker, and they have no fallback. A task with a fallback never
-waits. Whoever serves a queue knows what is in the pool. A device does one thing at a time: it
-computes, fetches, or asks for work; when nobody has any, it sleeps and asks again. Tasks for the
-gateway run there when all that they read has come.
+the gateway's pool nor with the taker. Such a task waits; its fallback, if it has one, runs when it
+has been passed over for long enough (`Waits`). The gateway tells a frame's source what is in the
+pool. A device does one thing at a time: it computes, fetches, or asks for work; when nobody has
+any, it sleeps and asks again. Tasks for the gateway run there when all that they read has come.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lcp_tvm.plan.pieces import Reads
 from lcp_tvm.plan.plan import GATEWAY, Plan
@@ -35,10 +36,27 @@ from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.stealable import StealFrame, Taken, Way, find_stealable
 from lcp_tvm.predict.wiring import ANYWHERE
 
-POLL_MS = 100.0
-"""How long a device sleeps when nobody has work: an estimate, the paper does not say."""
 
-PATIENCE = 1000
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long devices and tasks wait.
+
+    Attributes
+    ----------
+    poll_ms : a device that has found no work sleeps for so long; an estimate, the paper does not
+        say.
+    patience_ms : from when a task is first passed over until its fallback runs.
+    """
+
+    poll_ms: float = 100.0
+    patience_ms: float = 10_000.0
+
+
+OURS = Waits()
+DEEPTHINGS = Waits(patience_ms=0.0)
+"""Section IV-C: what has not been collected yet is computed anew."""
+
+LONGER = 1000
 """Whoever has had nothing to do for long sleeps this fraction of that time, so that a wait of any
 length takes few questions; up to 100 seconds it makes no difference."""
 
@@ -56,11 +74,13 @@ class StealingSimulation(FlowSimulation):
         reads: Reads,
         load: Load,
         *,
+        waits: Waits = OURS,
         seed: int = 0,
         trace: bool = False,
     ) -> None:
         super().__init__(plan, cluster, reads, load, seed=seed, trace=trace)
         devices = len(cluster.devices)
+        self._waits = waits
         self._tasks = find_stealable(plan, reads)
         self._allowed = [self._machines_of(replica) for replica in range(plan.replicas)]
         self._queues: list[deque[StealFrame]] = [deque() for _ in range(devices)]
@@ -114,9 +134,14 @@ class StealingSimulation(FlowSimulation):
             self._pool(arrival)
 
     def _pool(self, arrival: tuple[StealFrame, int, int]) -> None:
-        """Add to the pool; the source may have waited for it."""
+        """Add to the pool."""
         frame, task, nbytes = arrival
         self.keep(frame, len(self.plan.tasks), self.gateway, nbytes)
+        self._tell(self.gateway, frame.source, "pooled", self._pooled, (frame, task))
+
+    def _pooled(self, news: tuple[StealFrame, int]) -> None:
+        """Let the source know; it may have waited for it."""
+        frame, task = news
         frame.pooled.add(task)
         if self._is_free(frame.source):
             self._serve_itself(frame.source)
@@ -185,7 +210,7 @@ class StealingSimulation(FlowSimulation):
         """Sleep, unless a frame of its own has come meanwhile."""
         self._engaged[machine] = False
         if not self._serve_itself(machine):
-            nap_ms = max(POLL_MS, (self.env.now - self._idle_since[machine]) / PATIENCE)
+            nap_ms = max(self._waits.poll_ms, (self.env.now - self._idle_since[machine]) / LONGER)
             after(self.env, nap_ms, self._slept, (machine, self._naps[machine]))
 
     def _slept(self, sleeper: tuple[int, int]) -> None:
@@ -232,11 +257,20 @@ class StealingSimulation(FlowSimulation):
                 assert stealable is not None
                 if machine not in allowed[task]:
                     continue
-                for number, way in enumerate(stealable.ways):
-                    if frame.is_ready(way, machine):
-                        self._remove(victim, frame, task)
-                        return frame, task, number > 0
+                way, *fallback = stealable.ways
+                if frame.is_ready(way, machine):
+                    self._remove(victim, frame, task)
+                    return frame, task, False
+                has_waited = self._has_waited(frame, task)
+                if has_waited and fallback and frame.is_ready(fallback[0], machine):
+                    self._remove(victim, frame, task)
+                    return frame, task, True
         return None
+
+    def _has_waited(self, frame: StealFrame, task: int) -> bool:
+        """Whether a task has been passed over for too long; the first time counts from now."""
+        since = frame.passed_over_ms.setdefault(task, self.env.now)
+        return bool(self.env.now - since >= self._waits.patience_ms)
 
     def _remove(self, victim: int, frame: StealFrame, task: int) -> None:
         frame.queue.remove(task)

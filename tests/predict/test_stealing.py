@@ -5,7 +5,7 @@ from __future__ import annotations
 from lcp_tvm.plan.plan import GATEWAY, Plan
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.predict import predict
-from lcp_tvm.predict.stealing import POLL_MS
+from lcp_tvm.predict.stealing import DEEPTHINGS, OURS, Waits
 from tests.predict.small import cluster, log, plan, region, task
 
 
@@ -55,7 +55,7 @@ def test_who_finds_no_work_asks_again_after_a_while() -> None:
     found = predict(tiles(250), edges(2), policy="stealing", trace=True)
     questions = [begin for name, begin, _ in log(found, "send") if name == "d1: who has work?"]
     # First it is sent to d0, whose only task is gone; then it hears at once that nobody has any.
-    assert questions == [0, 9 + POLL_MS, 9 + POLL_MS + 4 + POLL_MS]
+    assert questions == [0, 9 + OURS.poll_ms, 9 + OURS.poll_ms + 4 + OURS.poll_ms]
 
 
 def test_a_wait_of_years_takes_few_questions() -> None:
@@ -126,12 +126,27 @@ def test_what_the_device_has_itself_is_reused_at_no_cost() -> None:
     assert found.fallbacks == 0
 
 
-def test_who_comes_too_early_does_without() -> None:
+def test_without_patience_who_comes_too_early_does_without() -> None:
     """d1 takes the task at 7 ms, when t0 still runs; it gets both parts of the frame."""
-    found = predict(reuse(20), edges(2), policy="stealing", trace=True)
+    found = predict(reuse(20), edges(2), policy="stealing", waits=DEEPTHINGS, trace=True)
     assert log(found) == [("d0: t0", 0, 20), ("d1: rest", 11, 41)]
     assert found.fallbacks == 1
     assert found.macs == 20 + 30
+
+
+def test_a_task_waits_for_what_is_being_computed() -> None:
+    """d1 asks at 7 ms in vain, and sleeps; d0 has the strip itself when t0 is done."""
+    found = predict(reuse(20), edges(2), policy="stealing", trace=True)
+    assert log(found) == [("d0: t0", 0, 20), ("d0: rest", 20, 23)]
+    assert found.fallbacks == 0
+
+
+def test_a_task_that_has_been_passed_over_for_long_does_without() -> None:
+    """d1 asks d0 at 7, 20 and 33 ms, when the task has waited for 26, and gets 128 bytes."""
+    waits = Waits(poll_ms=5, patience_ms=15)
+    found = predict(reuse(100), edges(2), policy="stealing", waits=waits, trace=True)
+    assert log(found) == [("d0: t0", 0, 100), ("d1: rest", 37, 67)]
+    assert found.fallbacks == 1
 
 
 def test_overlaps_come_from_the_pool() -> None:

@@ -60,11 +60,12 @@ def test_with_reuse_nothing_is_computed_twice_but_where_tiles_meet_at_corners() 
 
 
 def test_tiles_that_wait_come_last_and_can_do_without() -> None:
+    """Of each kind the most work comes first: 40 rows are 13, 13 and 14."""
     module = Net(3, 40, 40).build(lambda net, h: net.conv(net.conv(h, 4), 4))
     plan = split_ftp(read_graph(module), "net", (3, 3), 2, reuse=True).plan
     assert [task.name for task in plan.tasks] == [
-        "tile_0_0", "tile_0_2", "tile_2_0", "tile_2_2", "tile_1_1",
-        "tile_0_1", "tile_2_1", "tile_1_0", "tile_1_2",
+        "tile_2_2", "tile_0_2", "tile_2_0", "tile_1_1", "tile_0_0",
+        "tile_1_2", "tile_2_1", "tile_0_1", "tile_1_0",
     ]  # fmt: skip
     for task in plan.tasks[:5]:
         assert task.fallback is None

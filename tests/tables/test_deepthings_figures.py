@@ -128,7 +128,7 @@ def test_one_device_computes_strips_faster_than_tiles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "printed", "ours"), [(3, 16, 9.8), (5, 33, 31.8)], ids=["3x3", "5x5"]
+    ("side", "printed", "ours"), [(3, 16, 9.8), (5, 33, 31.4)], ids=["3x3", "5x5"]
 )
 def test_reuse_saves_time(side: int, printed: float, ours: float) -> None:
     ratios = latencies("FTP-WST-S", side) / latencies("FTP-WST", side)
