@@ -20,7 +20,7 @@ class Pace:
 
     Attributes
     ----------
-    board_ms : by node, by task, what the task takes on an emulated board; empty on real ones.
+    board_ms : by node, by function, what a call takes on an emulated board; empty on real ones.
     poll_ms : how long an idle node sleeps when nobody has work (stealing).
     patience_ms : how long a task waits for others' results before its fallback runs (stealing).
     """
