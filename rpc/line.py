@@ -36,6 +36,7 @@ class Line:
         self._peer = peer
         self._others = frozenset(inode for inode, _ in _sockets())
         self._own: frozenset[int] | None = None
+        self.is_cut = False
 
     def settle(self) -> None:
         """Take what is connected now for the session's; later sockets are somebody else's."""
@@ -47,6 +48,7 @@ class Line:
 
     def cut(self) -> None:
         """Shut the session's socket down; a call under way fails, a later one too."""
+        self.is_cut = True
         if self._own is None:
             self.settle()
         for inode, descriptor in _sockets():

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy.typing as npt
+import tvm
 import tvm_ffi
 from tvm import relax, rpc
 
@@ -56,6 +57,8 @@ class WorkerSession:
         self._session = session
         self._line = line
         self._executor: Executor | None = None
+        self._node: Any = None
+        self._lock = threading.Lock()
         self.facts = facts
 
     @classmethod
@@ -131,10 +134,44 @@ class WorkerSession:
         executor = self._loaded()
         return self._call(timeout, lambda: executor.stats(symbol))
 
+    def call_node(
+        self, function: str, arguments: Sequence[object], *, timeout: float = CALL_TIMEOUT_S
+    ) -> Any:
+        """Call a function of the session's node (docs/runtime.md, "Control").
+
+        Raises
+        ------
+        WorkerError
+            The worker died, refuses, or did not answer in time.
+        """
+        with self._lock:
+            session = self._open()
+
+            def ask() -> Any:
+                if self._node is None:
+                    self._node = session.get_function("lcp_tvm.runtime.SessionNode")()
+                return self._node[function](*arguments)
+
+            return self._call(timeout, ask)
+
+    def upload_tensor(self, array: Array, *, timeout: float = CALL_TIMEOUT_S) -> Any:
+        """Copy an array to the worker, for `call_node`."""
+        with self._lock:
+            device = self._open().cpu(0)
+            return self._call(timeout, lambda: tvm.runtime.tensor(array, device))
+
+    def cut(self) -> None:
+        """End the session from any thread, whatever is under way in it."""
+        self._line.cut()
+
     def close(self) -> None:
         """End the session; the worker is free again."""
-        session, self._session, self._executor = self._session, None, None
-        if session is not None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        session, self._session, self._executor, self._node = self._session, None, None, None
+        if session is not None and not self._line.is_cut:
             # Objects of the session may live on, in a traceback say; they must not hold it open.
             session.get_function("CloseRPCConnection")()
 
@@ -165,7 +202,7 @@ class WorkerSession:
             return _within(timeout, self._address, function, self._line)
         except (WorkerError, KeyboardInterrupt):
             self._line.cut()
-            self._session = self._executor = None
+            self._session = self._executor = self._node = None
             raise
 
 

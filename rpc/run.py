@@ -1,0 +1,256 @@
+"""A run: a plan on the nodes of a crew. Carries out what `Frames` orders, and does no waiting.
+
+Whoever owns it calls `handle` with what `next` returned, `expire` when a frame's time is over, and
+runs the jobs that it is given, which talk to nodes and take their time, in other threads.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from lcp_tvm.errors import InputError, LcpError, WorkerError
+from lcp_tvm.plan.pieces import find_reads
+from lcp_tvm.plan.plan import Plan
+from lcp_tvm.rpc.control import near_error
+from lcp_tvm.rpc.crew import Crew
+from lcp_tvm.rpc.frames import (
+    Announce,
+    Begin,
+    Done,
+    End,
+    Fail,
+    Frame,
+    Frames,
+    Inputs,
+    Order,
+    Restore,
+)
+from lcp_tvm.rpc.inputs import Array, check_inputs
+from lcp_tvm.rpc.program import make_program
+from lcp_tvm.rpc.routes import Route, Router
+from lcp_tvm.rpc.settings import Settings
+
+RETRY_S = 0.2
+"""Between attempts to get a node back."""
+
+Outputs = tuple[Array, ...]
+Settle = Callable[[Outputs | LcpError], None]
+"""Told once how a frame has ended."""
+
+Stimulus = Callable[[Frames], list[Order]]
+Job = Callable[[], Stimulus]
+"""Talks to nodes; returns what has come of it, for `Run.apply`."""
+
+
+class Run:
+    """A plan on nodes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        crew: Crew,
+        settings: Settings,
+        start: Callable[[Job], None],
+    ) -> None:
+        """Take what is needed; `open` tells the nodes.
+
+        Parameters
+        ----------
+        start : has a job run in another thread.
+        """
+        self.plan = plan
+        self.crew = crew
+        self.settings = settings
+        self._start = start
+        self._settles: dict[Frame, Settle] = {}
+        self._policy = settings.policy or plan.policy
+        reads = find_reads(plan)
+        self._program = make_program(
+            plan,
+            reads,
+            run=secrets.randbits(64),
+            nodes=crew.names,
+            gateway=crew.machines.gateway,
+            pace=settings.pace,
+        )
+        self.router = Router(plan, reads, crew.names, crew.machines, self._policy, crew.cluster)
+        limit = 1 if self._policy == "sharing" else settings.in_flight
+        self._frames = Frames(self.router, crew.names, crew.machines.gateway, limit)
+        self._kept: dict[tuple[int, str], tuple[Array, ...]] = {}
+        self._ports: dict[int, int] = {}
+        self._turn = 0
+        self._closed = False
+        module = crew.client.module
+        self._begin, self._end = module["begin"], module["end"]
+        self.next: Callable[[int], Any] = module["next"]
+        """What has happened, after so many ms at most: the event of a node, or nothing."""
+
+    def open(self) -> None:
+        """Tell all nodes the program and the first routes, and connect them.
+
+        Raises
+        ------
+        WorkerError
+            A node refuses the program, or cannot reach another.
+        """
+        crew = self.crew
+        for number, node in enumerate(crew.nodes):
+            self._ports[number] = node.prepare(self._program.for_node(number))
+            node.connect(self._peers(range(number)))
+        crew.client.prepare(self._program.for_node(len(crew.nodes)))
+        crew.client.connect(self._peers(range(len(crew.nodes))))
+        routes = tuple(self.router.routes(self.settings.sources))
+        for route in routes:
+            self._tell(route)
+        self.apply(lambda frames: frames.announced(routes))
+
+    def submit(self, inputs: Inputs, source: int | None, timeout_s: float, settle: Settle) -> Frame:
+        """Begin a frame as soon as can be.
+
+        Parameters
+        ----------
+        source : a device; None takes those of the settings in turn.
+        timeout_s : when `expire` will be called, for messages.
+
+        Raises
+        ------
+        InputError
+            There is no such source.
+        """
+        if source is None and self.settings.sources:
+            source = self.settings.sources[self._turn % len(self.settings.sources)]
+        elif source is not None and not 0 <= source < self.crew.machines.devices:
+            raise InputError(
+                f"source {source} is not a device; they are 0 to {self.crew.machines.devices - 1}"
+            )
+        self._turn += 1
+        frame = Frame(inputs, source, timeout_s)
+        self._settles[frame] = settle
+        self._carry_out(self._frames.submit(frame))
+        return frame
+
+    def expire(self, frame: Frame) -> None:
+        """End a frame whose time is over."""
+        if frame in self._settles:
+            self._carry_out(self._frames.expire(frame))
+
+    def cancel(self, frame: Frame) -> None:
+        """End a frame that nobody waits for any more."""
+        if self._settles.pop(frame, None) is not None:
+            self._carry_out(self._frames.cancel(frame))
+
+    def close(self) -> None:
+        """End all frames; jobs under way come to an end."""
+        self._closed = True
+        for frame, settle in list(self._settles.items()):
+            self.cancel(frame)
+            settle(WorkerError("the cluster was closed before the frame was done"))
+
+    def handle(self, event: Any) -> None:
+        """Take an event of the client's node: kind, frame, node, text, tensors."""
+        kind, frames = event[0], self._frames
+        if kind == "done":
+            self._carry_out(frames.done(event[1], event[4:]))
+        elif kind == "failed":
+            self._carry_out(frames.failed(event[1], event[2], str(event[3])))
+        elif kind == "lost":
+            self._carry_out(frames.lost(event[2], str(event[3])))
+        elif kind == "link":
+            self._carry_out(frames.link(event[2], self.crew.names.index(str(event[3]))))
+        else:
+            raise AssertionError(f"an event of an unknown kind: {kind}")
+
+    def apply(self, stimulus: Stimulus) -> None:
+        """Take what a job has come to."""
+        self._carry_out(stimulus(self._frames))
+
+    def keep(self, name: str, arrays: Sequence[Array], node: int) -> None:
+        """Give a node inputs that frames may begin with; it has them again when it is restored."""
+        check_inputs(self.plan, arrays)
+        self.crew.nodes[node].keep(name, arrays)
+        self._kept[node, name] = tuple(arrays)
+
+    def _carry_out(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            match order:
+                case Begin():
+                    self._begin_frame(order)
+                case Done(frame, outputs):
+                    self._settles.pop(frame)(tuple(map(np.from_dlpack, outputs)))
+                case Fail(frame, error):
+                    self._settles.pop(frame)(error)
+                case End(number):
+                    self._end(number)
+                case Announce(route):
+                    self._start(lambda route=route: self._announce(route))  # type: ignore[misc]
+                case Restore(node):
+                    self._start(lambda node=node: self._restore(node))  # type: ignore[misc]
+
+    def _begin_frame(self, order: Begin) -> None:
+        inputs = order.frame.inputs
+        try:
+            self._begin(order.number, order.route.id, inputs.kept, *inputs.tensors)
+        except (RuntimeError, ValueError) as error:
+            reason = str(near_error(error))
+            self._carry_out(self._frames.failed(order.number, order.route.source, reason))
+
+    def _peers(self, numbers: Iterable[int]) -> list[tuple[int, str, int]]:
+        hosts = self.crew.hosts
+        return [(n, hosts[n], self._ports[n]) for n in numbers if n not in self.router.lost]
+
+    def _tell(self, route: Route) -> Mapping[int, str]:
+        """Tell all nodes that are there a route; return why some could not be told."""
+        text = route.json()
+        failed: dict[int, str] = {}
+        for number, node in enumerate(self.crew.nodes):
+            if number in self.router.lost:
+                continue
+            try:
+                node.route(text)
+            except WorkerError as error:
+                failed[number] = str(error)
+        self.crew.client.route(text)
+        return failed
+
+    def _announce(self, route: Route) -> Stimulus:
+        failed = self._tell(route)
+
+        def stimulus(frames: Frames) -> list[Order]:
+            lost = chain.from_iterable(frames.lost(node, text) for node, text in failed.items())
+            return [*lost, *frames.announced([route])]
+
+        return stimulus
+
+    def _restore(self, number: int) -> Stimulus:
+        """Get a node back: a new session, the program, its kept inputs, its connections."""
+        end = time.monotonic() + self.settings.recovery_s
+        self.crew.nodes[number].cut()
+        while True:
+            try:
+                self._set_up(number)
+                return lambda frames: frames.restored(number)
+            except LcpError as error:
+                if self._closed or time.monotonic() > end:
+                    reason = str(error)
+                    return lambda frames: frames.given_up(number, reason)
+            time.sleep(RETRY_S)
+
+    def _set_up(self, number: int) -> None:
+        crew = self.crew
+        node = crew.nodes[number] = crew.restore(number)
+        self._ports[number] = node.prepare(self._program.for_node(number))
+        for (place, name), arrays in self._kept.items():
+            if place == number:
+                node.keep(name, arrays)
+        node.connect(self._peers(range(number)))
+        own = [(number, crew.hosts[number], self._ports[number])]
+        for other in range(number + 1, len(crew.nodes)):
+            if other not in self.router.lost:
+                crew.nodes[other].connect(own)
+        crew.client.connect(own)

@@ -1,0 +1,388 @@
+"""Frames through a cluster whose nodes only pretend: both fronts, and what can happen to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lcp_tvm.errors import InputError, WorkerError
+from lcp_tvm.rpc.blocking import BlockingCluster
+from lcp_tvm.rpc.cluster import Cluster, Kept
+from lcp_tvm.rpc.inputs import Input
+from lcp_tvm.rpc.settings import Settings
+from tests.plan.plans import branches, tiles
+from tests.rpc.fake_nodes import FakeCrew
+
+SOON = Settings(recovery_s=0.0)
+TIMEOUT_S = 30.0
+
+
+def compute(function: str, arguments: Any) -> list[np.ndarray]:
+    """Add the arguments up: branches to 8 values each, a head to 10."""
+    total = sum(float(argument.sum()) for argument in arguments)
+    shape = (1, 10) if function == "head" else (1, 8, 8, 8)
+    return [np.full(shape, total, np.float32)]
+
+
+def compute_tile(function: str, arguments: Any) -> list[np.ndarray]:
+    shape = (1, 10) if function == "head" else (1, 16, 8, 8)
+    return [np.full(shape, float(arguments[0].sum()), np.float32)]
+
+
+def picture(value: float = 1.0) -> np.ndarray:
+    return np.full((1, 3, 32, 32), value, np.float32)
+
+
+def score(value: float) -> float:
+    """What the head of two branches makes of a picture."""
+    return 2 * 512 * 3 * 32 * 32 * value
+
+
+def scores(outputs: tuple[np.ndarray, ...]) -> float:
+    (array,) = outputs
+    assert array.shape == (1, 10)
+    return float(array[0, 0])
+
+
+@pytest.fixture
+def crew() -> Iterator[FakeCrew]:
+    """Return nodes for two branches; afterwards nothing of them may be left."""
+    fake = FakeCrew(branches(2), compute, devices=2)
+    yield fake
+    assert not fake.is_open
+    assert not fake.client.held
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("lcp-tvm")]
+
+
+def cluster(crew: FakeCrew, settings: Settings = SOON) -> Cluster:
+    return Cluster.on(crew.client.plan, crew.crew(), settings)
+
+
+def blocking(crew: FakeCrew, settings: Settings = SOON) -> BlockingCluster:
+    return BlockingCluster.on(crew.client.plan, crew.crew(), settings)
+
+
+def run(main: Callable[[], Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.002)
+
+
+def test_nodes_are_prepared_connected_and_told_the_routes(crew: FakeCrew) -> None:
+    """Each connects to those of lower numbers; the client to all."""
+    with blocking(crew):
+        modules = [*crew.nodes, crew.client]
+        for number, module in enumerate(modules):
+            (program,) = module.called("prepare")[0]
+            assert json.loads(program)["node"] == number
+            ((peers, _),) = module.called("connect")
+            assert json.loads(peers) == [[n, "127.0.0.1", 7000 + n] for n in range(number)]
+            ((route,),) = module.called("route")
+            assert json.loads(route)["places"] == [0, 1, 2]
+
+
+def test_infer(crew: FakeCrew) -> None:
+    async def main() -> None:
+        async with cluster(crew) as c:
+            assert scores(await c.infer(picture())) == score(1)
+            assert scores(await c.infer([picture(2)], source=1)) == score(2)
+
+    run(main)
+    routes = [json.loads(route)["source"] for (route,) in crew.client.called("route")]
+    assert routes == [0, 1]
+
+
+def test_infer_without_asyncio(crew: FakeCrew) -> None:
+    with blocking(crew) as c:
+        assert scores(c.infer(picture())) == score(1)
+        assert scores(c.infer([picture(2)], source=1)) == score(2)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((1, 3, 8, 8), np.float32), r"is float32 \[1, 3, 32, 32\]; given is float32"),
+        (np.zeros((1, 3, 32, 32)), r"given is float64 \[1, 3, 32, 32\]"),
+        ([], "the plan has 1 inputs; given are 0"),
+    ],
+)
+def test_inputs_of_another_shape_or_type(crew: FakeCrew, x: Input, message: str) -> None:
+    with blocking(crew) as c, pytest.raises(InputError, match=message):
+        c.infer(x)
+
+
+def test_a_source_that_is_not_there(crew: FakeCrew) -> None:
+    with blocking(crew) as c, pytest.raises(InputError, match="source 2 is not a device"):
+        c.infer(picture(), source=2)
+
+
+def test_inputs_that_numpy_does_not_hold_in_order(crew: FakeCrew) -> None:
+    with blocking(crew) as c:
+        turned = picture().transpose(0, 1, 3, 2)
+        fixed = picture(3)
+        fixed.flags.writeable = False
+        assert [scores(c.infer(x)) for x in (turned, fixed)] == [score(1), score(3)]
+
+
+def test_a_stream_keeps_frames_in_flight_and_their_order(crew: FakeCrew) -> None:
+    """Four frames are begun before the first is done."""
+    crew.client.gate.clear()
+
+    async def main() -> list[float]:
+        async with cluster(crew) as c:
+            stream = c.stream(picture(n) for n in range(6))
+            first = asyncio.ensure_future(anext(stream))
+            await until(lambda: len(crew.client.held) == 4)
+            crew.client.release()
+            return [scores(await first), *[scores(outputs) async for outputs in stream]]
+
+    assert run(main) == [score(n) for n in range(6)]
+
+
+def test_a_stream_of_what_comes_later(crew: FakeCrew) -> None:
+    async def pictures() -> AsyncIterator[np.ndarray]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield picture(number)
+
+    async def main() -> list[float]:
+        async with cluster(crew) as c:
+            return [scores(outputs) async for outputs in c.stream(pictures())]
+
+    assert run(main) == [score(n) for n in range(3)]
+
+
+def test_a_stream_without_asyncio(crew: FakeCrew) -> None:
+    with blocking(crew) as c:
+        found = [scores(outputs) for outputs in c.stream(picture(n) for n in range(6))]
+    assert found == [score(n) for n in range(6)]
+
+
+def test_a_stream_that_is_left_ends_its_frames(crew: FakeCrew) -> None:
+    async def main() -> None:
+        async with cluster(crew) as c:
+            stream = c.stream(picture(n) for n in range(6))
+            await anext(stream)
+            crew.client.gate.clear()
+            await anext(stream)
+            await stream.aclose()
+            assert crew.client.held == []
+
+    run(main)
+
+
+def test_sharing_takes_one_frame_at_a_time() -> None:
+    fake = FakeCrew(tiles(2, 2), compute_tile, devices=2)
+    fake.client.gate.clear()
+
+    async def main() -> None:
+        async with Cluster.on(fake.client.plan, fake.crew(), Settings(policy="sharing")) as c:
+            x = np.ones((1, 3, 16, 16), np.float32)
+            both = [asyncio.ensure_future(c.infer(x)) for _ in range(2)]
+            await until(lambda: len(fake.client.held) == 1)
+            assert len(fake.client.called("begin")) == 1
+            fake.client.release()
+            await asyncio.gather(*both)
+
+    run(main)
+
+
+def test_sources_take_turns(crew: FakeCrew) -> None:
+    with blocking(crew, Settings(sources=(1, 0))) as c:
+        for _ in range(3):
+            c.infer(picture())
+    sources = {
+        json.loads(route)["id"]: json.loads(route)["source"]
+        for (route,) in crew.client.called("route")
+    }
+    assert [sources[begun[1]] for begun in crew.client.called("begin")] == [1, 0, 1]
+
+
+def test_inputs_that_a_source_keeps(crew: FakeCrew) -> None:
+    crew.client.kept["camera"] = [picture(5)]
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            await c.keep("camera", [picture(5)], source=1)
+            assert scores(await c.infer(Kept("camera"), source=1)) == score(5)
+
+    run(main)
+    ((name, _),) = crew.nodes[1].called("keep")
+    assert name == "camera"
+
+
+@pytest.mark.parametrize("front", ["asyncio", "blocking"])
+def test_a_frame_that_takes_too_long_fails_and_the_next_does_not(
+    crew: FakeCrew, front: str
+) -> None:
+    """begin -> deadline -> WorkerError, end; then as if nothing had been."""
+    crew.client.gate.clear()
+    late = "no result of frame 0 within 0.05 s"
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            with pytest.raises(WorkerError, match=late):
+                await c.infer(picture(), deadline_s=0.05)
+            crew.client.gate.set()
+            assert scores(await c.infer(picture(2))) == score(2)
+
+    if front == "asyncio":
+        run(main)
+    else:
+        with blocking(crew) as c:
+            with pytest.raises(WorkerError, match=late):
+                c.infer(picture(), deadline_s=0.05)
+            crew.client.gate.set()
+            assert scores(c.infer(picture(2))) == score(2)
+    assert crew.client.called("end") == [(0,)]
+
+
+def test_a_cancelled_frame_is_ended_and_the_next_runs(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            frame = asyncio.ensure_future(c.infer(picture()))
+            await until(lambda: len(crew.client.held) == 1)
+            frame.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await frame
+            crew.client.gate.set()
+            assert scores(await c.infer(picture(2))) == score(2)
+
+    run(main)
+    assert crew.client.called("end") == [(0,)]
+
+
+def test_ctrl_c_ends_the_frame_and_the_next_runs(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+
+    def interrupt() -> None:
+        begun.wait(TIMEOUT_S)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    begun = threading.Event()
+    crew.client.do_begin = lambda *_: begun.set()  # type: ignore[method-assign]
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with blocking(crew) as c:
+        with pytest.raises(KeyboardInterrupt):
+            c.infer(picture())
+        interrupter.join()
+        del crew.client.do_begin
+        crew.client.gate.set()
+        assert scores(c.infer(picture(2))) == score(2)
+    assert crew.client.called("end") == [(0,)]
+
+
+def test_a_function_that_fails_names_its_device(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+    with blocking(crew) as c:
+        crew.client.events.put(["failed", 0, 1, "branch1 needs 9 MB, free are 3 MB"])
+        with pytest.raises(WorkerError, match="edge-1: branch1 needs 9 MB, free are 3 MB"):
+            c.infer(picture())
+
+
+def test_a_node_that_takes_no_frames(crew: FakeCrew) -> None:
+    crew.client.failing["begin"] = "out of memory"
+    with blocking(crew) as c, pytest.raises(WorkerError, match="edge-0: out of memory"):
+        c.infer(picture())
+
+
+@pytest.mark.parametrize("front", ["asyncio", "blocking"])
+def test_a_frame_waits_for_a_node_that_is_restored(crew: FakeCrew, front: str) -> None:
+    """begin -> lost -> a new session, program, connections -> begin again."""
+    crew.client.gate.clear()
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            await c.keep("camera", [picture(5)], source=1)
+            frame = asyncio.ensure_future(c.infer(picture(3)))
+            await until(lambda: len(crew.client.held) == 1)
+            crew.lose(1)
+            await until(lambda: len(crew.client.called("begin")) == 2)
+            crew.client.release()
+            assert scores(await frame) == score(3)
+
+    if front == "asyncio":
+        run(main)
+        assert len(crew.nodes[1].called("keep")) == 1
+    else:
+        with blocking(crew) as c:
+            crew.lose(1)
+            crew.client.do_end = lambda _: crew.client.gate.set()  # type: ignore[method-assign]
+            assert scores(c.infer(picture(3))) == score(3)
+        crew.client.held.clear()
+    numbers = [arguments[0] for arguments in crew.client.called("begin")]
+    assert numbers == [0, 1]
+    ((peers, _),) = crew.nodes[1].called("connect")
+    assert json.loads(peers) == [[0, "127.0.0.1", 7000]]
+    for other in (crew.nodes[2], crew.client):
+        assert json.loads(other.called("connect")[-1][0]) == [[1, "127.0.0.1", 7001]]
+
+
+def test_a_frame_fails_when_its_node_does_not_come_back(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+    crew.reachable.remove(1)
+    with blocking(crew) as c:
+        crew.lose(1)
+        for _ in range(2):
+            with pytest.raises(WorkerError, match=r"edge-1: it is lost, .*nothing listens there"):
+                c.infer(picture())
+    crew.client.held.clear()
+
+
+def test_a_frame_is_redone_without_a_node_that_the_plan_can_do_without() -> None:
+    fake = FakeCrew(tiles(2, 2), compute_tile, devices=3)
+    fake.reachable.remove(1)
+    fake.client.gate.clear()
+
+    async def main() -> None:
+        async with Cluster.on(fake.client.plan, fake.crew(), SOON) as c:
+            frame = asyncio.ensure_future(c.infer(np.ones((1, 3, 16, 16), np.float32)))
+            await until(lambda: len(fake.client.held) == 1)
+            fake.lose(1)
+            await until(lambda: len(fake.client.called("begin")) == 2)
+            fake.client.release()
+            await frame
+
+    run(main)
+    routes = [json.loads(route)["places"] for (route,) in fake.client.called("route")]
+    assert routes == [[0, 1, 2, 0, 3], [0, 2, 0, 2, 3]]
+
+
+def test_closing_ends_frames_under_way(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            frame = asyncio.ensure_future(c.infer(picture()))
+            await until(lambda: len(crew.client.held) == 1)
+        with pytest.raises(WorkerError, match="the cluster was closed"):
+            await frame
+
+    run(main)
+
+
+def test_a_node_that_refuses_the_program(crew: FakeCrew) -> None:
+    crew.nodes[1].failing["prepare"] = "branch1 needs 40 MB, the limit is 30 MB"
+    with pytest.raises(WorkerError, match="branch1 needs 40 MB"), blocking(crew):
+        pass
+    crew.is_open = False
+
+
+def test_a_cluster_that_is_not_open(crew: FakeCrew) -> None:
+    with pytest.raises(WorkerError, match="the cluster is not open"):
+        blocking(crew).infer(picture())
