@@ -25,18 +25,22 @@ class Body:
 
     def into(self, module: tvm.IRModule, result: relax.Expr) -> tvm.IRModule:
         """``module`` with a ``main`` of these bindings, as far as ``result`` needs them."""
-        value = self._builder.normalize(result)
-        output = relax.Var(self._unique("result"), value.ty)
-        block = relax.DataflowBlock([*self._bindings, relax.VarBinding(output, value)])
+        results = list(result.fields) if isinstance(result, relax.Tuple) else [result]
+        outputs = [self._output(expr) for expr in results]
+        value = relax.Tuple(outputs) if isinstance(result, relax.Tuple) else outputs[0]
+        body = self._builder.normalize(relax.SeqExpr([relax.DataflowBlock(self._bindings)], value))
         function = relax.Function(
-            list(self._function.params),
-            relax.SeqExpr([block], output),
-            output.ty,
-            attrs=self._function.attrs,
+            list(self._function.params), body, body.ty, attrs=self._function.attrs
         )
         new = tvm.IRModule(dict(module.functions), attrs=module.attrs)
         new.update_func(new.get_global_var("main"), function)
         return relax.transform.DeadCodeElimination()(new)
+
+    def _output(self, expr: relax.Expr) -> relax.Var:
+        value = self._builder.normalize(expr)
+        output = relax.Var(self._unique("result"), value.ty)
+        self._bindings.append(relax.VarBinding(output, value))
+        return output
 
     def _unique(self, name: str) -> str:
         unique, number = name, 1

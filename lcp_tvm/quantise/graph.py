@@ -129,7 +129,7 @@ def rebuild(
                     "model with fixed shapes"
                 )
             name, expr = binding.var.name, renamed(binding.value)
-            alias = isinstance(expr, tvm.ir.Var | tvm.ir.GenericConst)
+            alias = isinstance(expr, tvm.ir.Var | tvm.ir.GenericConst | relax.Tuple)
             new[binding.var] = expr if alias else rewrite(name, expr, body.emit)
     return body.into(module, renamed(func.body.body))
 

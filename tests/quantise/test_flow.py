@@ -41,6 +41,21 @@ def test_int8_follows_the_float_network() -> None:
     assert all(row.snr_db > 20 for row in quantised.table)
 
 
+def test_all_results_of_a_network_follow_it() -> None:
+    """A detector's two maps, one computed from the other."""
+
+    def body(f: Floats) -> Any:
+        stem = f.conv(f.x, 8, 3, "stem")
+        return f.emit(relax.Tuple([stem, f.conv(f.relu(stem), 4, 3, "boxes")]))
+
+    float_network = network(Floats(1, 3, 8, 8).build(body))
+    quantised = quantise(float_network, pictures(8, 3, 8, 8))
+    x = pictures(1, 3, 8, 8, seed=2)
+    expected = evaluate(float_network.module, x)
+    for found, wanted in zip(evaluate(lower_qdq(quantised.module), x), expected, strict=True):
+        assert np.mean((found - wanted) ** 2) < 0.01 * np.mean(wanted**2)
+
+
 def test_integers_equal_the_qdq_module_up_to_ties() -> None:
     """Rounding half up against half to even: the last layer may differ by a step of int8."""
     float_network = network(Floats(1, 3, 8, 8).build(small_residual))
