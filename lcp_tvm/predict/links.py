@@ -52,7 +52,7 @@ class Links:
         self._env = env
         self._latency_ms = network.latency_ms
         self._ms_per_byte = network.air_ms(1)
-        self._jitter_ms = _draws(network.jitter, seed)
+        self._jitter_ms = jitter_draws(network.jitter, seed)
         self._spans = spans
         self._air_free = 0.0
         self._out_free = [0.0] * len(names)
@@ -112,7 +112,7 @@ class Links:
         self._spans.append(Span(self._names[machine], lane, name, start * 1e3, air_ms * 1e3, args))
 
 
-def _draws(jitter: Jitter, seed: int) -> Iterator[float] | None:
+def jitter_draws(jitter: Jitter, seed: int) -> Iterator[float] | None:
     """Return endless random latencies in milliseconds; None where there is no jitter."""
     if jitter.distribution == "none" or jitter.scale_ms == 0:
         return None
