@@ -46,7 +46,7 @@ native-check: $(SETUP)
 	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/python -m cmake -S native -B build/tidy -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python >/dev/null
-	ls native/src/*.cc | xargs -P $(TEST_WORKERS) -n 3 $(BIN)/clang-tidy -quiet -p build/tidy
+	find native -name '*.cc' | xargs -P $(TEST_WORKERS) -n 3 $(BIN)/clang-tidy -quiet -p build/tidy
 	PATH="$(abspath $(BIN)):$$PATH" native/sanitize.sh
 
 format: $(SETUP)

@@ -1,8 +1,8 @@
 // Connections of a node to its peers: one thread that waits for all sockets (epoll).
 //
-// Sending never blocks the caller and copies no elements: a message keeps its tensor alive until the
-// last byte has left. Receiving writes straight to where the handler says. A connection from which
-// the handler wants nothing now is not read: its sender waits (back-pressure).
+// Sending never blocks the caller and copies no elements: a message keeps its tensor alive until
+// the last byte has left. Receiving writes straight to where the handler says. A connection from
+// which the handler wants nothing now is not read: its sender waits (back-pressure).
 #ifndef LCP_TVM_TRANSPORT_ENDPOINT_H_
 #define LCP_TVM_TRANSPORT_ENDPOINT_H_
 
@@ -42,16 +42,24 @@ struct Passage {
   uint64_t bytes = 0;
 };
 
-/*! \brief What a node makes of messages. Called from the endpoint's thread, one at a time. */
+/*!
+ * \brief What a node makes of messages. Called from the endpoint's thread, one at a time, without
+ * any lock of the endpoint: it may call the endpoint, but not end it. It must not throw.
+ */
 class Handler {
  public:
   virtual ~Handler() = default;
-  /*! \brief A header has come: where does its payload go? kWait: ask again after `Resume`. */
+  /*!
+   * \brief A message's header has come, of any kind but HELLO, WELCOME, REFUSED, PING: where does
+   * its payload go? Asked of messages without one too, whose place has no data. kWait: nothing more
+   * is read from this peer, and it is asked again after `Resume`. kDrop: the payload is read and
+   * forgotten, without `Received`. kClose: `Lost` follows, with `why`.
+   */
   virtual Place Receive(int peer, const Header& header) = 0;
   /*! \brief All of a message has come; `place` is what `Receive` said. */
   virtual void Received(int peer, const Header& header, const Place& place,
                         const Passage& passage) = 0;
-  /*! \brief The last byte of a message has left. */
+  /*! \brief The last byte of a message has left; its payload's `keep` is let go after this. */
   virtual void Sent(int peer, const Header& header, const Passage& passage) = 0;
   /*! \brief A peer's connection is gone. Not called for those that `Close` ends. */
   virtual void Lost(int peer, const std::string& why) = 0;
@@ -75,13 +83,19 @@ class Endpoint {
 
   uint16_t port() const;
 
-  /*! \brief Open the connection to a peer, HELLO and WELCOME included. Throws std::runtime_error. */
+  /*!
+   * \brief Open the connection to a peer of a lower number, HELLO and WELCOME included. Blocks the
+   * caller. Throws std::runtime_error.
+   */
   void Connect(int peer, const std::string& host, uint16_t port, int timeout_ms);
 
   /*! \brief Wait until a peer that opens the connection itself has done so; false: not in time. */
   bool WaitFor(int peer, int timeout_ms);
 
-  /*! \brief Send after all earlier messages to this peer. Any thread. Dropped if it is not there. */
+  /*!
+   * \brief Send after all earlier messages to this peer. Any thread. Dropped, and `keep` let go at
+   * once, if it is not there. The header's run, box and size of payload are filled in.
+   */
   void Send(int peer, const Header& header, Payload payload = {});
   /*! \brief Send a few words of text, which are copied. */
   void SendText(int peer, const Header& header, const std::string& text);
@@ -89,7 +103,7 @@ class Endpoint {
   /*! \brief Ask the handler again about messages that wait. Any thread. */
   void Resume();
 
-  /*! \brief Close the connection to a peer. */
+  /*! \brief Close the connection to a peer; what is queued for it is dropped. Any thread. */
   void Close(int peer);
 
   /*! \brief When the peer was last heard, in ns of the steady clock; 0: never. */

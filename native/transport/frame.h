@@ -20,6 +20,10 @@ constexpr uint32_t kFrameTask = 0xFFFFFFFF;
 constexpr uint32_t kNobody = 0xFFFFFFFF;
 /*! \brief Most bytes of a payload that is text. */
 constexpr uint64_t kMaxText = 4096;
+/*! \brief Most bytes of a region, and most elements; they fit a board's 32 bits. */
+constexpr uint64_t kMaxPayload = uint64_t{1} << 31;
+/*! \brief Most bytes of an element. */
+constexpr uint64_t kMaxItemBytes = 16;
 
 enum class Kind : uint8_t {
   kHello = 1,
@@ -43,6 +47,9 @@ enum class Kind : uint8_t {
   kFetch,
   kPooled,
 };
+
+/*! \brief The kind's name in docs/runtime.md. */
+const char* Name(Kind kind);
 
 /*! \brief A box: `ndim` half-open ranges. */
 struct Box {
@@ -68,13 +75,17 @@ struct Header {
   Box box;
 };
 
-/*! \brief Write a header and its region; returns the bytes used. */
+/*! \brief Write a header and its region, of at most kMaxDims; returns the bytes used. */
 size_t Encode(const Header& header, std::array<uint8_t, kMaxHeadBytes>* out);
 
 /*! \brief Bytes that follow the fixed part, from its checked beginning; or -1 and the reason. */
 int RegionBytes(const uint8_t* fixed, std::string* why);
 
-/*! \brief Read a header with its region. False, with the reason, when it breaks a rule. */
+/*!
+ * \brief Read a header with its region, all of `bytes`. False, with the reason, when it breaks a
+ * rule: then `header` is not to be used. The payload of a region is its elements', of 1 to
+ * kMaxItemBytes.
+ */
 bool Decode(const uint8_t* bytes, size_t size, Header* header, std::string* why);
 
 }  // namespace lcp_tvm::transport
