@@ -33,6 +33,7 @@ class TrackerCode(IntEnum):
     SUCCESS = 0
     PUT = 3
     UPDATE_INFO = 5
+    SUMMARY = 6
     GET_PENDING_MATCHKEYS = 7
 
 
@@ -132,3 +133,25 @@ class Tracker:
         if code is not TrackerCode.GET_PENDING_MATCHKEYS and answer != TrackerCode.SUCCESS:
             raise ConnectionError(f"the tracker refused {code.name}: {answer}")
         return answer
+
+
+def servers_of(address: tuple[str, int], timeout: float) -> list[tuple[str, str, int]]:
+    """Ask a tracker for its servers: key, host and port of each.
+
+    Raises
+    ------
+    OSError
+        The tracker is not there, or is no tracker.
+    """
+    with socket.create_connection(address, timeout) as connection:
+        connection.sendall(struct.pack("<i", TRACKER_MAGIC))
+        if _read_int(connection) != TRACKER_MAGIC:
+            raise ConnectionError("it is no TVM RPC tracker")
+        data = json.dumps([int(TrackerCode.SUMMARY)]).encode()
+        connection.sendall(struct.pack("<i", len(data)) + data)
+        text = _read_sized(connection, MAX_JSON)
+    try:
+        rows = json.loads(text)[1]["server_info"]
+        return [(str(r["key"]), str(r["addr"][0]), int(r["addr"][1])) for r in rows]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ConnectionError(f"its answer is not understood: {error}") from error

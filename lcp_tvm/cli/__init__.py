@@ -20,6 +20,7 @@ from lcp_tvm.cli.options import Debug, debug_option
 from lcp_tvm.cli.predict import predict_command
 from lcp_tvm.cli.report import report_command
 from lcp_tvm.cli.run import run_command
+from lcp_tvm.cli.tracker import tracker_command
 from lcp_tvm.cli.worker import worker_command
 from lcp_tvm.errors import LcpError
 
@@ -46,6 +47,7 @@ for _command in (
     predict_command,
     dump_command,
     worker_command,
+    tracker_command,
     demo_command,
 ):
     cli.add_command(_command)

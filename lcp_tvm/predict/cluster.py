@@ -23,6 +23,7 @@ class Device:
     clock_mhz : rates scale with it.
     memory_mb : in MiB.
     speed : factor on everything else, for boards that are faster or slower than their kind.
+    address : ``HOST:PORT`` of its worker; empty for one that nobody has.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Device:
     clock_mhz: float
     memory_mb: float
     speed: float = 1.0
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from lcp_tvm.predict.kinds import KINDS
 MAX_FILE_BYTES = 1 << 16
 MAX_DEVICES = 1024
 _TOP = ("name", "sources", "devices", "gateway", "network")
-_DEVICE = ("name", "kind", "cores", "clock_mhz", "memory_mb", "speed")
+_DEVICE = ("name", "kind", "cores", "clock_mhz", "memory_mb", "speed", "address")
 _NETWORK = ("medium", "bandwidth_mbit", "latency_ms", "hops", "jitter")
 _JITTER: Mapping[str, tuple[str, ...]] = {
     "none": (),
@@ -66,11 +66,14 @@ def parse_cluster(values: Mapping[str, object], where: str, name: str = "cluster
         if len(devices) + count > MAX_DEVICES:
             raise InputError(f"{where}: more than {MAX_DEVICES} devices")
         prefix = table.text("name", default=table.choice("kind", KINDS))
-        devices += [_device(table, f"{prefix}-{len(devices) + i}") for i in range(count)]
+        addresses = _addresses(table, count)
+        devices += [
+            _device(table, f"{prefix}-{len(devices) + i}", addresses[i]) for i in range(count)
+        ]
     gateway = None
     if "gateway" in values:
         table = _Table(top.table("gateway"), f"{where}: gateway", _DEVICE)
-        gateway = _device(table, table.text("name", default="gateway"))
+        gateway = _device(table, table.text("name", default="gateway"), *_addresses(table, 1))
     return Cluster(
         name=top.text("name", default=name),
         devices=tuple(devices),
@@ -80,7 +83,23 @@ def parse_cluster(values: Mapping[str, object], where: str, name: str = "cluster
     )
 
 
-def _device(table: _Table, name: str) -> Device:
+def _addresses(table: _Table, count: int) -> list[str]:
+    """Return where the workers of some devices listen: one text, or a list of one for each."""
+    if "address" not in table.values:
+        return [""] * count
+    value = table.values["address"]
+    if not isinstance(value, list) and count == 1:
+        return [table.text("address")]
+    texts = [v for v in value if isinstance(v, str) and v] if isinstance(value, list) else []
+    if len(texts) != count or texts != value:
+        raise InputError(
+            f"{table.where}: address is {_shown(value)}, not a list of {count} HOST:PORT, one for "
+            "each of count"
+        )
+    return texts
+
+
+def _device(table: _Table, name: str, address: str) -> Device:
     kind = KINDS[table.choice("kind", KINDS)]
     return Device(
         name=name,
@@ -89,6 +108,7 @@ def _device(table: _Table, name: str) -> Device:
         clock_mhz=table.number("clock_mhz", 1, 1e5, default=kind.clock_mhz),
         memory_mb=table.number("memory_mb", 1, 1e7, default=kind.memory_mb),
         speed=table.number("speed", 1e-3, 1e3, default=1.0),
+        address=address,
     )
 
 

@@ -76,6 +76,22 @@ def test_every_entry() -> None:
     )
 
 
+def test_addresses_of_workers() -> None:
+    """One text for a device, a list for several."""
+    text = WHOLE.replace('kind = "x86"', 'kind = "x86"\naddress = "g:9090"')
+    text = text.replace("count = 2", 'count = 2\naddress = ["a:1", "b:2"]')
+    found = parse(text)
+    assert [device.address for device in found.devices] == ["a:1", "b:2", ""]
+    assert found.gateway is not None
+    assert found.gateway.address == "g:9090"
+
+
+@pytest.mark.parametrize("value", ['"a:1"', '["a:1"]', '["a:1", ""]', '["a:1", 2]', "7"])
+def test_addresses_that_are_not_one_for_each(value: str) -> None:
+    with pytest.raises(InputError, match=r"address is .*, not a list of 2 HOST:PORT"):
+        parse(WHOLE.replace("count = 2", f"count = 2\naddress = {value}"))
+
+
 def test_what_may_be_left_out() -> None:
     found = parse(SMALL)
     assert (found.name, found.gateway, found.sources) == ("cluster", None, (0,))
