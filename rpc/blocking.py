@@ -20,6 +20,7 @@ from lcp_tvm.rpc.frames import Frame
 from lcp_tvm.rpc.front import TURN_MS, Front
 from lcp_tvm.rpc.inputs import Array, Input, inputs_of
 from lcp_tvm.rpc.run import Job, Outputs, Run, Stimulus
+from lcp_tvm.rpc.statistics import Statistics
 
 JOB_TURN_MS = 10
 """How long events are waited for while a job runs, whose end is no event."""
@@ -105,6 +106,10 @@ class BlockingCluster(Front):
         """Give a source inputs that frames may begin with; see `Cluster.keep`."""
         run = self._opened()
         _wait_for(self._jobs.submit(run.keep, name, arrays, source))
+
+    def stats(self) -> Statistics:
+        """Ask all nodes what they have done since the last time."""
+        return _wait_for(self._jobs.submit(self._opened().statistics))
 
     def _submit(self, run: Run, x: Input, source: int | None, deadline_s: float | None) -> _Pending:
         timeout_s = self.settings.deadline_s if deadline_s is None else deadline_s

@@ -20,6 +20,7 @@ from lcp_tvm.errors import LcpError
 from lcp_tvm.rpc.front import TURN_MS, Front
 from lcp_tvm.rpc.inputs import Array, Input, Kept, inputs_of
 from lcp_tvm.rpc.run import Job, Outputs, Run
+from lcp_tvm.rpc.statistics import Statistics
 
 __all__ = ["Cluster", "Kept"]
 
@@ -141,6 +142,11 @@ class Cluster(Front):
         """Give a source inputs that frames may begin with, as from a camera of its own."""
         run = self._opened()
         await self._loop.run_in_executor(self._jobs, run.keep, name, arrays, source)
+
+    async def stats(self) -> Statistics:
+        """Ask all nodes what they have done since the last time."""
+        run = self._opened()
+        return await self._loop.run_in_executor(self._jobs, run.statistics)
 
     def _start(self, job: Job) -> None:
         future = asyncio.ensure_future(self._work(job))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -35,9 +37,13 @@ from lcp_tvm.rpc.inputs import Array, check_inputs
 from lcp_tvm.rpc.program import make_program
 from lcp_tvm.rpc.routes import Route, Router
 from lcp_tvm.rpc.settings import Settings
+from lcp_tvm.rpc.statistics import Counters, Ended, Names, Statistics, read_counters
 
 RETRY_S = 0.2
 """Between attempts to get a node back."""
+
+MAX_ENDED = 4096
+"""Frames whose ends are remembered for statistics, the newest."""
 
 Outputs = tuple[Array, ...]
 Settle = Callable[[Outputs | LcpError], None]
@@ -68,7 +74,8 @@ class Run:
         self.crew = crew
         self.settings = settings
         self._start = start
-        self._settles: dict[Frame, Settle] = {}
+        self._settles: dict[Frame, tuple[Settle, float]] = {}
+        self._ended: deque[Ended] = deque(maxlen=MAX_ENDED)
         self._policy = settings.policy or plan.policy
         reads = find_reads(plan)
         self._program = make_program(
@@ -131,7 +138,7 @@ class Run:
             )
         self._turn += 1
         frame = Frame(inputs, source, timeout_s)
-        self._settles[frame] = settle
+        self._settles[frame] = (settle, time.perf_counter())
         self._carry_out(self._frames.submit(frame))
         return frame
 
@@ -148,7 +155,8 @@ class Run:
     def close(self) -> None:
         """End all frames; jobs under way come to an end."""
         self._closed = True
-        for frame, settle in list(self._settles.items()):
+        for frame in list(self._settles):
+            settle, _ = self._settles[frame]
             self.cancel(frame)
             settle(WorkerError("the cluster was closed before the frame was done"))
 
@@ -176,21 +184,45 @@ class Run:
         self.crew.nodes[node].keep(name, arrays)
         self._kept[node, name] = tuple(arrays)
 
+    def statistics(self) -> Statistics:
+        """Ask all nodes what they have done since the last time; talks to nodes, as jobs do.
+
+        Raises
+        ------
+        WorkerError
+            A node's counters are none.
+        """
+        ended = [self._ended.popleft() for _ in range(len(self._ended))]
+        counters: dict[int, Counters] = {}
+        for number, node in enumerate((*self.crew.nodes, self.crew.client)):
+            if number not in self.router.lost:
+                with suppress(WorkerError):  # it was lost just now, and will be told to be
+                    counters[number] = node.stats()
+        names = Names(self.crew.names, [task.name for task in self.plan.tasks])
+        return read_counters(names, ended, counters)
+
     def _carry_out(self, orders: Iterable[Order]) -> None:
         for order in orders:
             match order:
                 case Begin():
                     self._begin_frame(order)
                 case Done(frame, outputs):
-                    self._settles.pop(frame)(tuple(map(np.from_dlpack, outputs)))
+                    self._end_frame(frame, tuple(map(np.from_dlpack, outputs)))
                 case Fail(frame, error):
-                    self._settles.pop(frame)(error)
+                    self._end_frame(frame, error)
                 case End(number):
                     self._end(number)
                 case Announce(route):
                     self._start(lambda route=route: self._announce(route))  # type: ignore[misc]
                 case Restore(node):
                     self._start(lambda node=node: self._restore(node))  # type: ignore[misc]
+
+    def _end_frame(self, frame: Frame, outcome: Outputs | WorkerError) -> None:
+        settle, submitted = self._settles.pop(frame)
+        took_ms = (time.perf_counter() - submitted) * 1e3
+        reason = str(outcome) if isinstance(outcome, WorkerError) else ""
+        self._ended.append(Ended(frame.number, took_ms, frame.attempts, reason))
+        settle(outcome)
 
     def _begin_frame(self, order: Begin) -> None:
         inputs = order.frame.inputs

@@ -29,11 +29,14 @@ class FakeModule:
     Attributes
     ----------
     failing : functions that raise, with their texts.
+    counters : what `stats` answers.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.failing: dict[str, str] = {}
+        self.counters: dict[str, Any] = {"frames": [], "links": [], "clocks": [], "spans": []}
+        self.counters |= {"held_bytes": 0, "peak_bytes": 0, "weight_bytes": 0}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -52,7 +55,7 @@ class FakeModule:
         return json.dumps({"port": 7000 + json.loads(program)["node"]})
 
     def do_stats(self) -> str:
-        return json.dumps({"frames": [], "links": [], "clocks": [], "spans": []})
+        return json.dumps(self.counters)
 
 
 class FakeClient(FakeModule):

@@ -18,6 +18,7 @@ from lcp_tvm.rpc.blocking import BlockingCluster
 from lcp_tvm.rpc.cluster import Cluster, Kept
 from lcp_tvm.rpc.inputs import Input
 from lcp_tvm.rpc.settings import Settings
+from lcp_tvm.rpc.statistics import FrameUse, Statistics
 from tests.plan.plans import branches, tiles
 from tests.rpc.fake_nodes import FakeCrew
 
@@ -361,6 +362,23 @@ def test_a_frame_is_redone_without_a_node_that_the_plan_can_do_without() -> None
     run(main)
     routes = [json.loads(route)["places"] for (route,) in fake.client.called("route")]
     assert routes == [[0, 1, 2, 0, 3], [0, 2, 0, 2, 3]]
+
+
+def test_statistics(crew: FakeCrew) -> None:
+    """Of the nodes that are there, since the last time."""
+    crew.nodes[0].counters["frames"] = [[0, 0, 5_000_000, 3_000_000, 1_000_000, 7, 9, 1, 0, 0]]
+    crew.nodes[1].failing["stats"] = "the session ended"
+
+    async def main() -> tuple[Statistics, Statistics]:
+        async with cluster(crew) as c:
+            await c.infer(picture())
+            return await c.stats(), await c.stats()
+
+    first, second = run(main)
+    assert [frame.number for frame in first.frames] == [0]
+    assert first.uses == (FrameUse(0, "edge-0", 3.0, 2.0, 1.0, 7, 9, 1, 0, 0),)
+    assert [memory.device for memory in first.memory] == ["edge-0", "gateway"]
+    assert second.frames == ()
 
 
 def test_closing_ends_frames_under_way(crew: FakeCrew) -> None:
