@@ -1,7 +1,8 @@
 // The runtime module of kind "vta" and the board that this process is.
 //
 // A module owns the bytes of its file, hands them out unchanged as SaveToBytes, and never changes
-// after it is made; its programs lock themselves. Functions keep their module alive.
+// after it is made. A process has one accelerator: its programs run one after the other. Functions
+// keep their module alive.
 #include <tvm/ffi/cast.h>
 #include <tvm/ffi/container/tensor.h>
 #include <tvm/ffi/extra/module.h>
@@ -27,10 +28,11 @@ namespace {
 constexpr const char* kKind = "vta";
 constexpr std::streamoff kMaxFile = std::streamoff{1} << 31;
 
-/*! \brief The config that SetBoard has declared; one process is one board at most. */
+/*! \brief What a process has of a board, which it is one of at most. */
 struct Board {
   std::mutex mutex;
-  std::string config;  // empty: not a board
+  std::string config;      // that SetBoard has declared; empty: not a board
+  std::mutex accelerator;  // held while a program runs
 
   static Board& Instance() {
     static Board board;
@@ -122,6 +124,7 @@ class VtaModuleObj final : public ffi::ModuleObj {
         }
         tensors.push_back(*tensor);
       }
+      const std::lock_guard<std::mutex> lock(Board::Instance().accelerator);
       runner->Run(tensors);
     });
   }
