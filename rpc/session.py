@@ -302,20 +302,24 @@ def _name(address: Address) -> str:
 
 
 @contextmanager
-def local_worker(config: str = "-", *, timeout: float = START_TIMEOUT_S) -> Iterator[Address]:
+def local_worker(
+    config: str = "-", *, host: str = "127.0.0.1", timeout: float = START_TIMEOUT_S
+) -> Iterator[Address]:
     """A worker process on this machine for the length of a ``with`` statement.
 
     Parameters
     ----------
     config : name or path of the VTA config it has; ``-`` takes programs of any.
+    host : address of this machine to listen on.
 
     Raises
     ------
     WorkerError
         It does not start.
     """
+    worker = [sys.executable, "-m", "lcp_tvm.rpc.worker", "--attached"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "lcp_tvm.rpc.worker", "--attached", "--vta", config],
+        [*worker, "--vta", config, "--host", host],
         stdin=subprocess.PIPE,  # closed when this process ends, however it does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -42,7 +42,7 @@ class EmulatedNetwork:
     ----------
     addresses : by machine, once it has begun.
     real_time : whether the switch runs before all other processes.
-    tally : what passed the switch, once it has ended.
+    tally : what passed the switch since `limit`, once it has ended.
     """
 
     addresses: tuple[str, ...]
@@ -105,6 +105,12 @@ class EmulatedNetwork:
                 self.tally = Tally(**json.loads(self._said()))
         finally:
             self._release()
+
+    def limit(self) -> None:
+        """Put the network's rate and latency in force; until then everything is quick."""
+        assert self._switch.stdin is not None
+        self._switch.stdin.write("!")
+        self._switch.stdin.flush()
 
     def inside(self, machine: int) -> AbstractContextManager[None]:
         """Have this thread, and what it starts, on a machine."""

@@ -1,8 +1,9 @@
 """The network of emulated boards, a process: namespaces, a TAP device in each, frames in between.
 
 ``python -m lcp_tvm.rpc.emulation.switch SPEC``: SPEC is the JSON of a `Spec`. It prints one line,
-the JSON of a `Ready`, forwards frames until its standard input is closed, and prints a `Tally`.
-Namespaces and devices are held by its descriptors alone, so that they end with it.
+the JSON of a `Ready`, and forwards frames: as fast as it can until something comes over standard
+input, so that uploads do not take hours; then at the network's rate; when standard input is closed
+it prints a `Tally`. Namespaces and devices are held by its descriptors alone, and end with it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from lcp_tvm.predict.cluster import Jitter, Network
@@ -30,6 +32,7 @@ MTU = 9000
 
 CONGESTION = "reno"
 PRIORITY = 20
+UNLIMITED = Network("switched", bandwidth_mbit=1e6)
 MAX_MACHINES = 250
 DEVICE = "eth0"
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
@@ -68,7 +71,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What passed the switch; ``late_ms`` is the most by which a frame was late."""
+    """What passed the switch at its rate; ``late_ms`` is the most by which a frame was late."""
 
     frames: int
     carried_bytes: int
@@ -151,27 +154,48 @@ def _mac(machine: int) -> bytes:
     return bytes((2, 0, 0, 0, 0, machine + 1))  # 2: locally administered
 
 
-def forward(medium: Medium, devices: Sequence[int], lifeline: int) -> Tally:
-    """Pass frames on until the lifeline is closed."""
-    machines = {device: machine for machine, device in enumerate(devices)}
-    frames, late_ms = 0, 0.0
-    while True:
-        next_ms = medium.next_ms
-        timeout = None if next_ms is None else max(0.0, next_ms - _now_ms()) / 1e3
-        readable, _, _ = select.select([*devices, lifeline], [], [], timeout)
-        if lifeline in readable:
-            return Tally(frames, medium.carried_bytes, medium.dropped, late_ms)
-        for device in readable:
-            for data in _frames(device):
-                medium.offer(_now_ms(), Packet(machines[device], _target(data), data))
-        now = _now_ms()
-        for when, target, data in medium.due(now):
-            frames += 1
-            late_ms = max(late_ms, now - when)
-            os.write(devices[target], data)
+class Switch:
+    """Passes frames on between devices, by number of machine."""
+
+    def __init__(self, devices: Sequence[int]) -> None:
+        self._devices = devices
+        self._machines = {device: machine for machine, device in enumerate(devices)}
+        self.limit(UNLIMITED)
+
+    def limit(self, network: Network) -> None:
+        """Put a rate in force, and count anew."""
+        self._medium = Medium(network, len(self._devices))
+        self._frames = 0
+        self._late_ms = 0.0
+
+    @property
+    def tally(self) -> Tally:
+        medium = self._medium
+        return Tally(self._frames, medium.carried_bytes, medium.dropped, self._late_ms)
+
+    def run(self, until: int) -> None:
+        """Pass frames on until a descriptor can be read."""
+        while True:
+            next_ms = self._medium.next_ms
+            timeout = None if next_ms is None else max(0.0, next_ms - _now_ms()) / 1e3
+            readable, _, _ = select.select([*self._devices, until], [], [], timeout)
+            if until in readable:
+                self._hand_out(inf)
+                return
+            for device in readable:
+                for data in _read(device):
+                    packet = Packet(self._machines[device], _target(data), data)
+                    self._medium.offer(_now_ms(), packet)
+            self._hand_out(_now_ms())
+
+    def _hand_out(self, now: float) -> None:
+        for when, target, data in self._medium.due(now):
+            self._frames += 1
+            self._late_ms = max(self._late_ms, _now_ms() - when)
+            os.write(self._devices[target], data)
 
 
-def _frames(device: int) -> Iterator[bytes]:
+def _read(device: int) -> Iterator[bytes]:
     for _ in range(_BATCH):
         try:
             yield os.read(device, MTU + _ETHERNET_HEADER)
@@ -218,8 +242,12 @@ def main() -> None:
     print(json.dumps(asdict(ready)), flush=True)
     gc.freeze()
     gc.disable()
-    tally = forward(Medium(spec.network, spec.machines), [d for _, d in made], sys.stdin.fileno())
-    print(json.dumps(asdict(tally)), flush=True)
+    switch, lifeline = Switch([device for _, device in made]), sys.stdin.fileno()
+    switch.run(until=lifeline)
+    if os.read(lifeline, 1):
+        switch.limit(spec.network)
+        switch.run(until=lifeline)
+    print(json.dumps(asdict(switch.tally)), flush=True)
 
 
 if __name__ == "__main__":

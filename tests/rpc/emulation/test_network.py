@@ -67,6 +67,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[tuple[Network, Pair]]:
     with EmulatedNetwork(request.param, 2) as net:
         pair = Pair(net)
         pair.exchange_s(1)  # ARP
+        net.limit()
         yield request.param, pair
         pair.close()
     assert net.tally.dropped == 0
@@ -81,6 +82,15 @@ def test_latency_and_rate_are_the_clusters(measured: tuple[Network, Pair]) -> No
     nbytes = int(network.bandwidth_mbit * 1e6 / 8 / 4)  # a quarter of a second
     seconds = min(pair.exchange_s(nbytes) for _ in range(3)) - round_trip_ms / 1e3
     assert 0.9 * network.bandwidth_mbit < nbytes * 8e-6 / seconds <= network.bandwidth_mbit
+
+
+@needs_root
+def test_until_it_is_limited_a_network_is_quick() -> None:
+    """Two megabytes would take 16 s."""
+    with EmulatedNetwork(Network("shared", bandwidth_mbit=1, latency_ms=100), 2) as net:
+        pair = Pair(net)
+        assert pair.exchange_s(2_000_000) < 1.6
+        pair.close()
 
 
 @needs_root
