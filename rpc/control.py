@@ -151,9 +151,7 @@ class NearNode(Node):
         self.module = module
 
     @classmethod
-    def make(
-        cls, *, cores: int = 0, silence_s: float = 3.0, trace: bool = False, host: str = "127.0.0.1"
-    ) -> NearNode:
+    def make(cls, *, cores: int = 0, silence_s: float = 3.0, host: str = "127.0.0.1") -> NearNode:
         """Make a node; without cores it computes nothing."""
         native.load()
         options = {
@@ -162,7 +160,6 @@ class NearNode(Node):
             "files": "",
             "host": host,
             "silence_ms": int(silence_s * 1e3),
-            "trace": trace,
         }
         return cls(tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options)))
 

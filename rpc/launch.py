@@ -125,8 +125,7 @@ class Launch:
         self._progress("loading the workers", 0.15)
         nodes = self._together(ready, len(addresses))
         hosts = tuple(resolve(*address)[0] for address in addresses)
-        settings = self._settings
-        client = NearNode.make(silence_s=settings.silence_s, trace=settings.trace)
+        client = NearNode.make(silence_s=self._settings.silence_s)
         self._stack.callback(client.close)
         return Crew(names, machines, nodes, hosts, client, ready, cluster)
 

@@ -42,7 +42,14 @@ class Program:
 
 
 def make_program(
-    plan: Plan, reads: Reads, *, run: int, nodes: Sequence[str], gateway: int, pace: Pace
+    plan: Plan,
+    reads: Reads,
+    *,
+    run: int,
+    nodes: Sequence[str],
+    gateway: int,
+    pace: Pace,
+    trace: bool = False,
 ) -> Program:
     """Return the program of a plan.
 
@@ -52,6 +59,7 @@ def make_program(
     run : a number of 64 bits that no other run has.
     nodes : names; the devices, then a gateway of its own, and the client last.
     gateway : its number.
+    trace : whether nodes keep a timeline.
     """
     tensors = {name: number for number, name in enumerate(plan.tensors)}
     functions = {name: number for number, name in enumerate(plan.functions)}
@@ -89,6 +97,7 @@ def make_program(
         "pace_ms": [list(row) for row in pace.board_ms],
         "poll_ms": pace.poll_ms,
         "patience_ms": pace.patience_ms,
+        "trace": trace,
     }
     return Program(json.dumps(values, ensure_ascii=False, allow_nan=False))
 

@@ -85,6 +85,7 @@ class Run:
             nodes=crew.names,
             gateway=crew.machines.gateway,
             pace=settings.pace,
+            trace=settings.trace,
         )
         self.router = Router(plan, reads, crew.names, crew.machines, self._policy, crew.cluster)
         limit = 1 if self._policy == "sharing" else settings.in_flight
