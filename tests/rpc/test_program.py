@@ -80,6 +80,7 @@ def test_branches_and_a_head() -> None:
         "pace_ms": [],
         "poll_ms": 100,
         "patience_ms": 10_000,
+        "trace": False,
     }
 
 
