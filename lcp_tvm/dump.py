@@ -173,8 +173,7 @@ def _run(package: Package, programs: Sequence[_Program], path: Path) -> dict[str
     x = _load_input(package, path)
     if x.dtype == np.int8:
         return _run_program(package, programs, x, path)
-    from lcp_tvm.executor import load_local
-    from lcp_tvm.runner import check_machine
+    from lcp_tvm.executor import check_machine, load_local
 
     check_machine(package)
     plan = package.plan()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
+from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.errors import PackageError
 from lcp_tvm.module_code import ModuleCode
+from lcp_tvm.package import Package
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.run import run_plan
 from lcp_tvm.vta.simulator import load_program_bytes, native_error
@@ -129,6 +132,23 @@ def _load(module: ModuleCode, device: tvm.runtime.Device) -> LoadedModule:
         raise ours or PackageError(
             f"{module.name}.so: cannot be loaded: {first_line(err)}"
         ) from err
+
+
+def check_machine(package: Package) -> None:
+    """See whether the CPU parts of all modules are for this machine's processor.
+
+    Raises
+    ------
+    PackageError
+        One is for another.
+    """
+    for module in package.manifest.modules.values():
+        if not parse_target(module.target).runs_on(platform.machine()):
+            raise PackageError(
+                f"{package.path}: was compiled for {module.target}, this machine is "
+                f"{platform.machine()}; run it on such a board with --workers HOST:PORT, or "
+                "compile it for this machine"
+            )
 
 
 def first_line(err: BaseException) -> str:

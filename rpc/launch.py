@@ -14,26 +14,23 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
 
-from lcp_tvm.cpu.target import parse_target
-from lcp_tvm.errors import ConfigError, InputError, PackageError, WorkerError
-from lcp_tvm.manifest import Module
+from lcp_tvm.errors import InputError
+from lcp_tvm.executor import check_machine
 from lcp_tvm.package import Package
 from lcp_tvm.plan.plan import GATEWAY, Plan, Policy
 from lcp_tvm.predict.placement import Machines
 from lcp_tvm.rpc.address import Address
-from lcp_tvm.rpc.control import PROTOCOL, Facts, FarNode, NearNode, Node
+from lcp_tvm.rpc.control import FarNode, NearNode, Node
 from lcp_tvm.rpc.crew import Crew, node_names
 from lcp_tvm.rpc.deployment import deploy
 from lcp_tvm.rpc.line import resolve
-from lcp_tvm.rpc.session import WorkerSession, local_worker
+from lcp_tvm.rpc.loading import check_node, load
+from lcp_tvm.rpc.session import CONNECT_TIMEOUT_S, WorkerSession, local_worker
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.workers import Workers, local_count, local_workers
 from lcp_tvm.targets import parse_targets
 
 Progress = Callable[[str, float], None]
-_MACHINES = {"cortex-a9": "armv7l", "cortex-a53": "aarch64", "cortex-a72": "aarch64"}
-_ANY_BOARD = "none"
-_MIB = 1 << 20
 _T = TypeVar("_T")
 
 
@@ -60,7 +57,7 @@ class Launch:
         self._settings = settings
         self._progress = progress
         self._stack = ExitStack()
-        self._sessions: list[WorkerSession] = []
+        self._sessions: dict[int, WorkerSession] = {}
         self._lock = threading.Lock()
         self._aborted = False
 
@@ -92,8 +89,12 @@ class Launch:
         """Have `__enter__` fail soon, from another thread."""
         with self._lock:
             self._aborted = True
-            for session in self._sessions:
+            for session in self._sessions.values():
                 session.cut()
+
+    def _leave(self) -> None:
+        for session in self._sessions.values():
+            session.close()
 
     def _open(self) -> Crew:
         plan, workers = self._plan, self._workers
@@ -112,22 +113,24 @@ class Launch:
         if self._has_gateway(workers):
             machines = Machines(len(addresses), len(addresses))
             addresses.append(workers.gateway or self._stack.enter_context(local_worker()))
-        self._settings.check(machines.devices)
         names = node_names(machines, cluster)
         targets = parse_targets(self._package.manifest.target)
         modules = deploy(
             plan, self._package.manifest.modules, machines, lambda d: targets.of(d).text
         )
 
-        def ready(number: int) -> Node:
-            return self._ready(names[number], addresses[number], modules[number])
+        def ready(number: int, timeout_s: float) -> Node:
+            session = self._connect(number, addresses[number], timeout_s)
+            return self._loaded(names[number], session, modules[number])
 
         self._progress("loading the workers", 0.15)
-        nodes = self._together(ready, len(addresses))
+        self._stack.callback(self._leave)
+        nodes = self._together(lambda n: ready(n, CONNECT_TIMEOUT_S), len(addresses))
         hosts = tuple(resolve(*address)[0] for address in addresses)
         client = NearNode.make(silence_s=self._settings.silence_s)
         self._stack.callback(client.close)
-        return Crew(names, machines, nodes, hosts, client, ready, cluster)
+        recovery_s = self._settings.recovery_s
+        return Crew(names, machines, nodes, hosts, client, lambda n: ready(n, recovery_s), cluster)
 
     def _has_gateway(self, workers: Workers) -> bool:
         """Whether a node of its own is the gateway."""
@@ -136,7 +139,9 @@ class Launch:
         if workers.cluster is not None and workers.cluster.gateway is None:
             return False
         target = parse_targets(self._package.manifest.target).of(GATEWAY)
-        return needs_gateway(self._plan, self._settings.policy) and _runs_here(target.text)
+        return needs_gateway(self._plan, self._settings.policy) and target.runs_on(
+            platform.machine()
+        )
 
     def _together(self, work: Callable[[int], _T], count: int) -> list[_T]:
         """Do something for all nodes at the same time; when one fails the others end too."""
@@ -148,103 +153,23 @@ class Launch:
                 self.abort()
                 raise
 
-    def _ready(self, name: str, address: Address, modules: tuple[str, ...]) -> Node:
-        session = WorkerSession.connect(*address)
+    def _connect(self, number: int, address: Address, timeout_s: float) -> WorkerSession:
+        session = WorkerSession.connect(*address, timeout=timeout_s)
         with self._lock:
-            self._sessions.append(session)
-            self._stack.callback(session.close)
+            self._sessions[number] = session
             if self._aborted:
                 session.cut()
+        return session
+
+    def _loaded(self, name: str, session: WorkerSession, names: tuple[str, ...]) -> Node:
         node = FarNode(session)
-        package = self._package
-        described = {module: package.manifest.modules[module] for module in modules}
-        check_node(name, node.hello(), described, self._plan)
-        load(node, package, described)
+        modules = {module: self._package.manifest.modules[module] for module in names}
+        check_node(name, node.hello(), modules, self._plan)
+        load(node, self._package, modules)
         return node
-
-
-def load(node: Node, package: Package, modules: dict[str, Module]) -> None:
-    """Bring a node the files of modules, and have it load them."""
-    files: dict[str, bytes] = {}
-    for code in package.code(modules):
-        module = modules[code.name]
-        files[module.so.sha256] = code.so
-        if module.vta is not None and code.vta is not None:
-            files[module.vta.sha256] = code.vta
-    node.upload(files)
-    for name, module in modules.items():
-        vta = None if module.vta is None else module.vta.sha256
-        node.load(name, module.functions, module.so.sha256, vta)
 
 
 def needs_gateway(plan: Plan, policy: Policy | None) -> bool:
     """Whether a plan under a policy has work for a gateway."""
     bound = any(task.device == GATEWAY for task in plan.tasks)
     return bound or (policy or plan.policy) != "static"
-
-
-def check_node(name: str, facts: Facts, modules: dict[str, Module], plan: Plan) -> None:
-    """See whether a node can run modules of a plan.
-
-    Raises
-    ------
-    WorkerError
-        It speaks another protocol, or has too little memory.
-    PackageError
-        A module is for another processor.
-    ConfigError
-        A module's programs are for another VTA.
-    """
-    if facts.protocol != PROTOCOL:
-        raise WorkerError(
-            f"{name}: it speaks version {facts.protocol} of the protocol, this is {PROTOCOL}; "
-            "install the same lcp-tvm on both"
-        )
-    needed = 0
-    peaks = [0]
-    for module in modules.values():
-        if not _runs_on(module.target, facts.machine):
-            raise PackageError(
-                f"{name}: it is a {facts.machine}, the package was compiled for {module.target}; "
-                "compile the network for this board"
-            )
-        config = None if module.config is None else str(module.config.get("NAME"))
-        if config is not None and facts.config not in (config, _ANY_BOARD):
-            raise ConfigError(
-                f"{name}: it has the VTA {facts.config}, the package was compiled for {config}; "
-                "another board; compile the network for its config"
-            )
-        needed += module.so.size + (0 if module.vta is None else module.vta.size)
-        peaks += [plan.functions[function].cost.peak_bytes for function in module.functions]
-    needed += max(peaks)
-    if needed > facts.free_bytes:
-        raise WorkerError(
-            f"{name}: it has {facts.free_bytes / _MIB:,.1f} MiB free and needs "
-            f"{needed / _MIB:,.1f}; give it more --memory, or split the network further"
-        )
-
-
-def check_machine(package: Package) -> None:
-    """See whether the CPU parts of all modules are for this machine's processor.
-
-    Raises
-    ------
-    PackageError
-        One is for another.
-    """
-    for module in package.manifest.modules.values():
-        if not _runs_here(module.target):
-            raise PackageError(
-                f"{package.path}: was compiled for {module.target}, this machine is "
-                f"{platform.machine()}; run it on such a board with --workers HOST:PORT, or "
-                "compile it for this machine"
-            )
-
-
-def _runs_here(target: str) -> bool:
-    return _runs_on(target, platform.machine())
-
-
-def _runs_on(target: str, machine: str) -> bool:
-    cpu = parse_target(target).cpu
-    return cpu == "host" or _MACHINES[cpu] == machine

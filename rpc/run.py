@@ -70,6 +70,7 @@ class Run:
         ----------
         start : has a job run in another thread.
         """
+        settings.check(crew.machines.devices)
         self.plan = plan
         self.crew = crew
         self.settings = settings

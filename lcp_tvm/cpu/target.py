@@ -37,6 +37,9 @@ ARM_CPUS: Mapping[str, Cpu] = MappingProxyType(
 GLIBC = "2.27"
 
 
+_MACHINES = {"cortex-a9": "armv7l", "cortex-a53": "aarch64", "cortex-a72": "aarch64"}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a network is compiled for.
@@ -53,6 +56,10 @@ class Target:
     kind: Literal["vta", "arm", "cpu"]
     vta: str | None
     cpu: Cpu
+
+    def runs_on(self, machine: str) -> bool:
+        """Whether the CPU parts are for a machine, as `platform.machine` names it."""
+        return self.cpu == "host" or _MACHINES[self.cpu] == machine
 
     @property
     def zig_triple(self) -> str:
