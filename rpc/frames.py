@@ -199,7 +199,7 @@ class Frames:
         return self._restore_next()
 
     def given_up(self, node: int, reason: str) -> list[Order]:
-        """A node does not come back."""
+        """A node does not come back, and why it does not."""
         self.router.lose(node, reason)
         return self._restore_next()
 

@@ -93,10 +93,11 @@ class Router:
         return self._machines.lost
 
     def lose(self, node: int, reason: str) -> None:
-        """Leave a node out of the routes; of one that is lost already, the reason is another."""
-        known = node in self._reasons
-        self._reasons[node] = reason
-        if not known:
+        """Leave a node out of the routes; of one that is lost already, there is more to say."""
+        if node in self._reasons:
+            self._reasons[node] += f"; {reason}"
+        else:
+            self._reasons[node] = reason
             self._change()
 
     def regain(self, node: int) -> None:

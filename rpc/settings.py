@@ -22,7 +22,7 @@ class Settings:
     in_flight : frames that run at a time; the others wait. Work sharing takes one at a time.
     deadline_s : a frame that takes longer fails, waiting included.
     silence_s : a node that says nothing for so long is lost.
-    recovery_s : a node that is lost is taken back when it answers within this.
+    recovery_s : a node that is lost is taken back when it answers within this; 0 never.
     trace : whether nodes keep a timeline.
     pace : how emulated boards behave in time.
     """

@@ -22,7 +22,7 @@ from lcp_tvm.rpc.statistics import FrameUse, Statistics
 from tests.plan.plans import branches, tiles
 from tests.rpc.fake_nodes import FakeCrew
 
-SOON = Settings(recovery_s=0.0)
+SOON = Settings(recovery_s=0.1)
 TIMEOUT_S = 30.0
 
 
@@ -343,6 +343,16 @@ def test_a_frame_fails_when_its_node_does_not_come_back(crew: FakeCrew) -> None:
             with pytest.raises(WorkerError, match=r"edge-1: it is lost, .*nothing listens there"):
                 c.infer(picture())
     crew.client.held.clear()
+
+
+def test_a_node_that_nobody_wants_back(crew: FakeCrew) -> None:
+    crew.client.gate.clear()
+    with blocking(crew, Settings(recovery_s=0.0)) as c:
+        crew.lose(1)
+        with pytest.raises(WorkerError, match=r"edge-1: it is lost, .*killed; nobody tries"):
+            c.infer(picture())
+    crew.client.held.clear()
+    assert len(crew.nodes[1].called("prepare")) == 1
 
 
 def test_a_frame_is_redone_without_a_node_that_the_plan_can_do_without() -> None:

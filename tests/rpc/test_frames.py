@@ -132,8 +132,8 @@ def test_frames_fail_when_a_node_does_not_come_back() -> None:
     frames, one, two = frames_of(branches(2)), a_frame(), a_frame()
     frames.submit(one)
     frames.lost(1, "killed")
-    (fail,) = frames.given_up(1, "nothing listens there")
-    expected = "edge-1: it is lost, and the plan cannot do without it (nothing listens there)"
+    (fail,) = frames.given_up(1, "nobody listens")
+    expected = "edge-1: it is lost, and the plan cannot do without it (killed; nobody listens)"
     assert error_of(fail) == expected
     (fail,) = frames.submit(two)
     assert error_of(fail) == expected
