@@ -15,6 +15,7 @@ from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.validate import validate
 from lcp_tvm.quantise import LayerNoise, check_qdq, is_qdq, quantise
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
+from lcp_tvm.relay_passes.take_pixels import take_pixels
 from lcp_tvm.split_text import Lcp, SplitSpec, Whole
 from lcp_tvm.splitting import lcp_network, plan_network
 from lcp_tvm.targets import Targets
@@ -61,6 +62,7 @@ def compile_network(
     calibration: np.ndarray | None = None,
     *,
     split: SplitSpec | None = None,
+    pixels: bool = False,
     progress: Progress | None = None,
 ) -> Compiled:
     """Compile a network, each function of its plan for the devices that run it.
@@ -73,6 +75,7 @@ def compile_network(
     ----------
     calibration : float32 ``[N, C, H, W]``, preprocessed; None quantises from noise on VTA.
     split : None for the whole network as one task.
+    pixels : the plan takes uint8, 0 to 255, and normalises them where they are read.
 
     Raises
     ------
@@ -89,6 +92,9 @@ def compile_network(
     integer, noise, messages = _to_integer(network, targets, calibration, report)
     report("splitting", _QUANTISED)
     module = integer if integer is not None else network.module
+    if pixels:
+        values = network.preprocess
+        module = take_pixels(module, values.scale, values.mean, values.std)
     planned = plan_network(module, network.name, spec)
     groups = group_functions(planned.plan, targets)
     modules: list[CompiledModule] = []

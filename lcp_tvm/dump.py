@@ -199,7 +199,7 @@ def _run_program(
     if len(programs) != 1 or len(programs[0].header["inputs"]) != 1:
         raise InputError(
             f"{path}: int8 goes into a single VTA program with one input, {package.path} has "
-            f"{len(programs)} programs; give the network's float32 input or a picture"
+            f"{len(programs)} programs; give the network's own input or a picture"
         )
     program = programs[0]
     shape = tuple(program.header["inputs"][0]["shape"])
@@ -218,10 +218,12 @@ def _run_program(
 
 
 def _load_input(package: Package, path: Path) -> Array:
+    plan = package.plan()
+    wanted = plan.tensors[plan.inputs[0]].dtype
     if path.suffix != ".npy":
-        from lcp_tvm.pictures import load_picture
+        from lcp_tvm.pictures import load_input
 
-        return load_picture(path, package.preprocess)
+        return load_input(path, package.preprocess, wanted)
     try:
         with path.open("rb") as stream:
             x = np.lib.format.read_array(stream, allow_pickle=False)
@@ -230,12 +232,13 @@ def _load_input(package: Package, path: Path) -> Array:
     if x.dtype == np.int8:
         return np.array(x, order="C")
     shape = package.manifest.input_shape
-    if x.dtype not in (np.float32, np.float64) or x.shape != shape:
+    allowed = (np.float32, np.float64) if wanted == "float32" else (np.dtype(wanted),)
+    if x.dtype not in allowed or x.shape != shape:
         raise InputError(
-            f"{path}: found {x.dtype} {list(x.shape)}, the network takes float32 {list(shape)} "
+            f"{path}: found {x.dtype} {list(x.shape)}, the network takes {wanted} {list(shape)} "
             "(or int8 for the VTA program alone)"
         )
-    return np.ascontiguousarray(x, np.float32)
+    return np.ascontiguousarray(x, wanted)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

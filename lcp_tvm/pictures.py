@@ -21,6 +21,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", "
 CROP_SHARE = 0.875  # of the shorter side: 224 of 256, as ImageNet classifiers are tested
 
 Array = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+def load_input(path: Path | str, preprocess: Preprocess, dtype: str) -> Array | Pixels:
+    """Read a picture file as a plan's input of a type: uint8 takes pixels, float32 values.
+
+    Raises
+    ------
+    InputError : as `load_picture`.
+    """
+    return (load_pixels if dtype == "uint8" else load_picture)(path, preprocess)
 
 
 def load_picture(path: Path | str, preprocess: Preprocess) -> Array:
@@ -39,15 +50,25 @@ def load_picture(path: Path | str, preprocess: Preprocess) -> Array:
     ------
     InputError : no such file, not a picture, or more than ``MAX_PIXELS`` pixels.
     """
+    values = load_pixels(path, preprocess).astype(np.float32)
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    return (values * np.float32(preprocess.scale) - mean) / std
+
+
+def load_pixels(path: Path | str, preprocess: Preprocess) -> Pixels:
+    """Read a picture file as uint8 [1, C, H, W], of the size and channels of the network.
+
+    Raises
+    ------
+    InputError : as `load_picture`.
+    """
     picture = _open(Path(path), "L" if preprocess.channels == "L" else "RGB")
     picture = _resize(picture, preprocess)
-    values = np.asarray(picture, np.float32)  # [H, W] or [H, W, 3]
+    values = np.asarray(picture, np.uint8)  # [H, W] or [H, W, 3]
     values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
     if preprocess.channels == "BGR":
         values = values[::-1]
-    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
-    normalised = (values * np.float32(preprocess.scale) - mean) / std
-    return np.ascontiguousarray(normalised[None], dtype=np.float32)
+    return np.ascontiguousarray(values[None])
 
 
 def _open(path: Path, mode: str) -> Image.Image:

@@ -22,7 +22,7 @@ from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.deployment import deploy
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.package import Package
-from lcp_tvm.pictures import load_picture
+from lcp_tvm.pictures import load_input
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.run import run_plan
 from lcp_tvm.rpc.address import Address, parse_address
@@ -115,7 +115,7 @@ def _run_whole(
         free.put(session)
 
     def run(picture: Path) -> list[Array]:
-        x = _picture(package, picture)
+        x = _picture(package, plan, picture)
         session = free.get()
         try:
             return _run_frame(plan, x, [session] * len(plan.tasks))
@@ -142,7 +142,9 @@ def _run_tasks(
         session.load(package.code(names))
     for number, picture in enumerate(pictures):
         turn = places.workers[number % plan.replicas]
-        yield _run_frame(plan, _picture(package, picture), [sessions[worker] for worker in turn])
+        yield _run_frame(
+            plan, _picture(package, plan, picture), [sessions[worker] for worker in turn]
+        )
 
 
 def _run_frame(plan: Plan, x: Array, sessions: Sequence[WorkerSession]) -> list[Array]:
@@ -156,8 +158,8 @@ def _run_frame(plan: Plan, x: Array, sessions: Sequence[WorkerSession]) -> list[
     return [outputs[name] for name in plan.outputs]
 
 
-def _picture(package: Package, path: Path) -> Array:
-    x = load_picture(path, package.preprocess)
+def _picture(package: Package, plan: Plan, path: Path) -> Array:
+    x = load_input(path, package.preprocess, plan.tensors[plan.inputs[0]].dtype)
     if x.shape != package.manifest.input_shape:
         raise InputError(
             f"{path}: a picture becomes {list(x.shape)}, {package.path} takes "

@@ -137,14 +137,36 @@ def rename_variables(
     function, bindings = straight_line(module)
     graph = Graph(module)
     renamed: dict[Any, Any] = {param: param for param in function.params}
+    _copy(bindings, graph, renamed, names)
+    body = results[0] if len(results) == 1 else relax.Tuple(results)
+    return _rebuild(module, graph.bindings, renamed, body, names)
+
+
+def replace_input(
+    module: tvm.IRModule, param: relax.Var, make: Callable[[Graph], Any]
+) -> tvm.IRModule:
+    """Return ``module`` with ``param`` for its one parameter; ``make`` emits the old one of it."""
+    function, bindings = straight_line(module)
+    (old,) = function.params
+    graph = Graph(module)
+    renamed: dict[Any, Any] = {old: make(graph)}
+    _copy(bindings, graph, renamed, {})
+    changed = relax.Function([param], function.body, function.ret_ty, attrs=function.attrs)
+    rebuilt = module.clone()
+    rebuilt.update_func(module.get_global_var("main"), changed)
+    return _rebuild(rebuilt, graph.bindings, renamed, function.body.body, {})
+
+
+def _copy(
+    bindings: list[Any], graph: Graph, renamed: dict[Any, Any], names: Mapping[relax.Var, str]
+) -> None:
+    """Emit bindings again, over the new variables; aliases go."""
     for binding in bindings:
         value = _read(binding.value, renamed)
         if isinstance(value, relax.Var) or is_constant(value):
             renamed[binding.var] = value
         else:
             renamed[binding.var] = graph.emit(value, names.get(binding.var, binding.var.name))
-    body = results[0] if len(results) == 1 else relax.Tuple(results)
-    return _rebuild(module, graph.bindings, renamed, body, names)
 
 
 def _read(value: Any, renamed: dict[Any, Any]) -> Any:

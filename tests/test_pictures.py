@@ -11,7 +11,13 @@ from PIL import Image
 from lcp_tvm import pictures
 from lcp_tvm.errors import InputError
 from lcp_tvm.network import Preprocess
-from lcp_tvm.pictures import load_calibration, load_picture, read_labels, read_preprocess
+from lcp_tvm.pictures import (
+    load_calibration,
+    load_input,
+    load_picture,
+    read_labels,
+    read_preprocess,
+)
 from lcp_tvm.preprocess import preprocess_from, preprocess_to
 
 FASHION = Path(__file__).parents[1] / "examples" / "fashion_mnist"
@@ -31,6 +37,16 @@ def test_values_are_scaled_then_normalised_per_channel(tmp_path: Path) -> None:
     found = load_picture(path, preprocess)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pixels_are_what_values_are_made_of(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", [[RED, (51, 102, 153)]])
+    preprocess = Preprocess(size=(1, 2), mean=(0.5, 0.25, 0), std=(0.5, 1, 2))
+    pixels = load_input(path, preprocess, "uint8")
+    assert pixels.dtype == np.uint8
+    assert pixels.tolist() == [[[[255, 51]], [[0, 102]], [[0, 153]]]]
+    values = load_input(path, preprocess, "float32")
+    np.testing.assert_array_equal(values, load_picture(path, preprocess))
 
 
 def test_channel_orders(tmp_path: Path) -> None:

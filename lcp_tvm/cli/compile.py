@@ -67,6 +67,12 @@ SHOWN_FUNCTIONS = 12
     type=FILE,
     help="What a picture must look like: size, mean, std, scale, channels, resize.",
 )
+@click.option(
+    "--pixels",
+    is_flag=True,
+    help="Take pictures as bytes, as a camera gives them: the devices normalise what they read, "
+    "and a quarter travels.",
+)
 @click.option("--labels", metavar="FILE", type=FILE, help="Names of the classes, one a line.")
 @json_option
 @debug_option
@@ -80,6 +86,7 @@ def compile_command(
     export: Path | None,
     calibrate: Path | None,
     preprocess: Path | None,
+    pixels: bool,
     labels: Path | None,
     as_json: bool,
 ) -> None:
@@ -113,6 +120,7 @@ def compile_command(
         split=split,
         calibrate=calibrate,
         preprocess=preprocess,
+        pixels=pixels,
         labels=labels,
         export=export,
     )
@@ -149,6 +157,7 @@ def compile_file(
     split: SplitSpec | None = None,
     calibrate: Path | None = None,
     preprocess: Path | None = None,
+    pixels: bool = False,
     labels: Path | None = None,
     export: Path | None = None,
 ) -> Package:
@@ -156,6 +165,7 @@ def compile_file(
 
     Parameters
     ----------
+    pixels : whether frames are uint8.
     export : where to write the network that was compiled, in float.
     """
     with ProgressBar() as progress:
@@ -183,6 +193,7 @@ def compile_file(
             parsed,
             pictures,
             split=split or Whole(),
+            pixels=pixels,
             progress=lambda what, fraction: progress(what, 0.05 + 0.95 * fraction),
         )
         package = write_package(compiled, output)

@@ -14,7 +14,7 @@ import pytest
 
 from lcp_tvm.cli.compile import compile_file
 from lcp_tvm.cpu.target import parse_target
-from lcp_tvm.package import write_package
+from lcp_tvm.package import read_package, write_package
 from lcp_tvm.rpc.session import WorkerSession, local_worker
 from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
@@ -77,6 +77,20 @@ def test_a_split_network_gives_the_same_answers(
     with local_worker("pynq_z1") as (host, port):
         for workers in ((), ("--workers", worker), ("--workers", f"{worker},{host}:{port}")):
             assert _answers(capfd, path, BAG, BOOT, *workers) == expected
+
+
+@pytest.mark.parametrize("split", ["none", "ftp:2x2@2"])
+def test_a_network_of_pixels_gives_the_same_answers(
+    fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture, split: str
+) -> None:
+    path = tmp_path / "pixels.lcp"
+    compile_file(
+        MODEL, path, "vta:pynq_z1", split=parse_split(split), calibrate=CALIBRATION, pixels=True
+    )
+    plan = read_package(path).plan()
+    assert plan.tensors[plan.inputs[0]].dtype == "uint8"
+    expected = _answers(capfd, fashion_package, BAG, BOOT)
+    assert _answers(capfd, path, BAG, BOOT, "--workers", worker) == expected
 
 
 def _answers(capfd: Capture, package: Path, *args: object) -> Any:
