@@ -93,7 +93,7 @@ class BlockingCluster(Front):
         try:
             for x in inputs:
                 frames.append(self._submit(run, x, source, deadline_s))
-                if len(frames) >= self.settings.in_flight:
+                if len(frames) >= run.limit:
                     yield self._outcome(run, frames.popleft())
             while frames:
                 yield self._outcome(run, frames.popleft())

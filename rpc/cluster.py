@@ -124,12 +124,13 @@ class Cluster(Front):
 
         The first that fails ends the stream with its error; see `infer`.
         """
+        run = self._opened()
         frames: deque[asyncio.Task[Outputs]] = deque()
         try:
             async for x in _each(inputs):
                 frame = self.infer(x, source=source, deadline_s=deadline_s)
                 frames.append(asyncio.ensure_future(frame))
-                if len(frames) >= self.settings.in_flight:
+                if len(frames) >= run.limit:
                     yield await frames.popleft()
             while frames:
                 yield await frames.popleft()

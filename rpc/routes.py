@@ -57,7 +57,12 @@ def turns_of(plan: Plan, devices: int) -> int:
 
 
 class Router:
-    """Routes by replica and source; the same route for the same question until a node is lost."""
+    """Routes by replica and source; the same route for the same question until a node is lost.
+
+    Attributes
+    ----------
+    turns : replicas of the plan, which take frames in turn.
+    """
 
     def __init__(
         self,
@@ -81,8 +86,8 @@ class Router:
         self._machines = machines
         self._policy = policy
         self._cluster = cluster
-        self._turns = turns_of(plan, machines.devices)
-        self._needed = [self._bound_nodes(turn) for turn in range(self._turns)]
+        self.turns = turns_of(plan, machines.devices)
+        self._needed = [self._bound_nodes(turn) for turn in range(self.turns)]
         self._reasons: dict[int, str] = {}
         self._routes: dict[tuple[int, int], Route] = {}
         self._made = 0
@@ -119,9 +124,9 @@ class Router:
         WorkerError
             The plan cannot do without a node that is lost; its name begins the message.
         """
-        whole = [replica for replica in range(self._turns) if self._missing(replica) is None]
+        whole = [replica for replica in range(self.turns) if self._missing(replica) is None]
         if not whole:
-            node = self._missing(turn % self._turns)
+            node = self._missing(turn % self.turns)
             assert node is not None
             raise WorkerError(
                 f"{self._names[node]}: it is lost, and the plan cannot do without it "
@@ -140,7 +145,7 @@ class Router:
 
     def routes(self, sources: tuple[int, ...]) -> Iterator[Route]:
         """Yield the routes of all replicas from some sources, or from their first devices."""
-        for turn in range(self._turns):
+        for turn in range(self.turns):
             for source in sources or (None,):
                 yield self.route(turn, source)
 

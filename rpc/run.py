@@ -55,7 +55,12 @@ Job = Callable[[], Stimulus]
 
 
 class Run:
-    """A plan on nodes."""
+    """A plan on nodes.
+
+    Attributes
+    ----------
+    limit : frames that run at a time.
+    """
 
     def __init__(
         self,
@@ -89,8 +94,8 @@ class Run:
             trace=settings.trace,
         )
         self.router = Router(plan, reads, crew.names, crew.machines, self._policy, crew.cluster)
-        limit = 1 if self._policy == "sharing" else settings.in_flight
-        self._frames = Frames(self.router, crew.names, crew.machines.gateway, limit)
+        self.limit = 1 if self._policy == "sharing" else settings.in_flight * self.router.turns
+        self._frames = Frames(self.router, crew.names, crew.machines.gateway, self.limit)
         self._kept: dict[tuple[int, str], tuple[Array, ...]] = {}
         self._ports: dict[int, int] = {}
         self._turn = 0

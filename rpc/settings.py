@@ -19,7 +19,8 @@ class Settings:
     ----------
     policy : who runs a task; None as the plan says.
     sources : devices that frames come from, in turn; empty: the first of the frame's replica.
-    in_flight : frames that run at a time; the others wait. Work sharing takes one at a time.
+    in_flight : frames that run at a time in each replica of the plan; the others wait. Work
+        sharing takes one at a time.
     deadline_s : a frame that takes longer fails, waiting included.
     silence_s : a node that says nothing for so long is lost.
     recovery_s : a node that is lost is taken back when it answers within this; 0 never.

@@ -19,7 +19,7 @@ from lcp_tvm.rpc.cluster import Cluster, Kept
 from lcp_tvm.rpc.inputs import Input
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.statistics import FrameUse, Statistics
-from tests.plan.plans import branches, tiles
+from tests.plan.plans import branches, chain, tiles
 from tests.rpc.fake_nodes import FakeCrew
 
 SOON = Settings(recovery_s=0.1)
@@ -150,6 +150,23 @@ def test_a_stream_keeps_frames_in_flight_and_their_order(crew: FakeCrew) -> None
             return [scores(await first), *[scores(outputs) async for outputs in stream]]
 
     assert run(main) == [score(n) for n in range(6)]
+
+
+def test_every_replica_has_frames_in_flight() -> None:
+    """Three replicas, four frames each."""
+    fake = FakeCrew(chain(1), lambda _, arguments: [np.zeros((1, 16, 224, 224), np.float32)], 3)
+    fake.client.gate.clear()
+
+    async def main() -> None:
+        async with Cluster.on(fake.client.plan, fake.crew()) as c:
+            stream = c.stream(np.zeros((1, 3, 224, 224), np.float32) for _ in range(20))
+            first = asyncio.ensure_future(anext(stream))
+            await until(lambda: len(fake.client.held) == 12)
+            fake.client.release()
+            await first
+            await stream.aclose()
+
+    run(main)
 
 
 def test_a_stream_of_what_comes_later(crew: FakeCrew) -> None:
