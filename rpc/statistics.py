@@ -85,12 +85,14 @@ class Statistics:
     uses : of nodes for frames that have ended.
     memory : of the nodes that answered; those that are lost are left out.
     spans : the timeline, where nodes keep one; times of the client's clock.
+    late_ms : the most by which a call on an emulated board missed its time.
     """
 
     frames: tuple[Ended, ...] = ()
     uses: tuple[FrameUse, ...] = ()
     memory: tuple[Memory, ...] = ()
     spans: tuple[Span, ...] = ()
+    late_ms: float = 0.0
 
     @property
     def latency_ms(self) -> Latency | None:
@@ -145,6 +147,7 @@ def read_counters(
                 if number in offsets
                 for row in values["spans"]
             ),
+            max((int(values["late_ns"]) * _MS for values in nodes.values()), default=0.0),
         )
     except (LookupError, TypeError, ValueError) as error:
         raise WorkerError(f"a node's counters are not understood: {error}") from error
@@ -158,6 +161,7 @@ def joined(parts: Iterable[Statistics]) -> Statistics:
         tuple(use for part in every for use in part.uses),
         tuple({memory.device: memory for part in every for memory in part.memory}.values()),
         tuple(span for part in every for span in part.spans),
+        max((part.late_ms for part in every), default=0.0),
     )
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 
+from lcp_tvm.cli.bench import bench_command
 from lcp_tvm.cli.compare import compare_command
 from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
@@ -45,6 +46,7 @@ for _command in (
     run_command,
     report_command,
     predict_command,
+    bench_command,
     dump_command,
     worker_command,
     tracker_command,

@@ -32,7 +32,7 @@ MB = 1_000_000
 
 def counters(**values: Any) -> dict[str, Any]:
     empty = {"frames": [], "links": [], "clocks": [], "spans": []}
-    return empty | {"held_bytes": 1, "peak_bytes": 2, "weight_bytes": 3} | values
+    return empty | {"held_bytes": 1, "peak_bytes": 2, "weight_bytes": 3, "late_ns": 0} | values
 
 
 def some() -> Statistics:
@@ -53,6 +53,13 @@ def test_what_a_device_did_for_a_frame() -> None:
     found = read_counters(NAMES, [], {1: counters(frames=[row]), 2: counters()})
     assert found.uses == (FrameUse(7, "edge-1", 4.0, 6.0, 2.5, 100, 200, 3, 1, 1),)
     assert found.memory == (Memory("edge-1", 1, 2, 3),)
+
+
+def test_the_latest_call_of_all_nodes_counts() -> None:
+    late = {0: counters(late_ns=2_000_000), 1: counters(late_ns=500_000), 2: counters()}
+    found = read_counters(NAMES, [], late)
+    assert found.late_ms == 2.0
+    assert joined([found, some()]).late_ms == 2.0
 
 
 def test_a_node_of_several_cores_computes_longer_than_it_has_the_frame() -> None:
