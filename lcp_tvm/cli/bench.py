@@ -49,7 +49,7 @@ MAX_SLOWNESS = 1000
     type=click.IntRange(1, MAX_FRAMES),
     default=10,
     show_default=True,
-    help="Frames to measure; before them, one of each source is not counted.",
+    help="Frames to measure, after one that is not counted.",
 )
 @click.option(
     "--sources",

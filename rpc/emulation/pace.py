@@ -16,7 +16,7 @@ from lcp_tvm.predict.cost import call_ms
 from lcp_tvm.predict.stealing import Waits
 from lcp_tvm.rpc.program import Pace
 
-CPU_MACS = 1.5e9
+CPU_MACS = 1.1e9
 VTA_MACS = 5e9
 """Multiply-accumulates a second on a core of this machine: of compiled code, and of the simulator;
 estimates on the safe side. A call that is late all the same is told (`late_ns`)."""
