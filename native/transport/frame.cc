@@ -70,7 +70,7 @@ bool DecodeBox(const uint8_t* bytes, Box* box, std::string* why) {
 /*! \brief Why the payload does not suit the kind; empty when it does. */
 std::string PayloadProblem(const Header& header) {
   const KindFacts& facts = Facts(header.kind);
-  const std::string what =
+  std::string what =
       std::string(facts.name) + " with a payload of " + std::to_string(header.payload) + " bytes";
   switch (facts.carries) {
     case Carries::kNothing:
@@ -117,6 +117,8 @@ bool Box::operator==(const Box& other) const {
 
 const char* Name(Kind kind) { return Facts(kind).name; }
 
+bool HasRegion(Kind kind) { return Facts(kind).carries == Carries::kElements; }
+
 size_t Encode(const Header& header, std::array<uint8_t, kMaxHeadBytes>* out) {
   uint8_t* to = out->data();
   to = Put(to, kMagic);
@@ -150,7 +152,7 @@ int RegionBytes(const uint8_t* fixed, std::string* why) {
     *why = "a message of kind " + std::to_string(kind) + ", which does not exist";
   } else if (ndim > kMaxDims) {
     *why = "a region of " + std::to_string(ndim) + " dimensions";
-  } else if (ndim != 0 && Facts(static_cast<Kind>(kind)).carries != Carries::kElements) {
+  } else if (ndim != 0 && !HasRegion(static_cast<Kind>(kind))) {
     *why = std::string(Name(static_cast<Kind>(kind))) + " with a region";
   } else if (fixed[7] != 0) {
     *why = "byte 7 is " + std::to_string(fixed[7]) + ", not 0";

@@ -50,6 +50,8 @@ enum class Kind : uint8_t {
 
 /*! \brief The kind's name in docs/runtime.md. */
 const char* Name(Kind kind);
+/*! \brief Whether messages of this kind carry elements of a region. */
+bool HasRegion(Kind kind);
 
 /*! \brief A box: `ndim` half-open ranges. */
 struct Box {
