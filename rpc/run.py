@@ -100,6 +100,8 @@ class Run:
         self._ports: dict[int, int] = {}
         self._turn = 0
         self._closed = False
+        self._connecting: int | None = None
+        self._broken = False
         module = crew.client.module
         self._begin, self._end = module["begin"], module["end"]
         self.next: Callable[[int], Any] = module["next"]
@@ -175,9 +177,12 @@ class Run:
         elif kind == "failed":
             self._carry_out(frames.failed(event[1], event[2], str(event[3])))
         elif kind == "lost":
+            self._broken |= event[2] == self._connecting
             self._carry_out(frames.lost(event[2], str(event[3])))
         elif kind == "link":
-            self._carry_out(frames.link(event[2], self.crew.names.index(str(event[3]))))
+            peer = self.crew.names.index(str(event[3]))
+            self._broken |= self._connecting in (event[2], peer)
+            self._carry_out(frames.link(event[2], peer))
         else:
             raise AssertionError(f"an event of an unknown kind: {kind}")
 
@@ -275,23 +280,29 @@ class Run:
         while True:
             try:
                 self._set_up(number)
-                return lambda frames: frames.restored(number)
+                return lambda frames: self._restored(frames, number)
             except LcpError as error:
                 if self._closed or time.monotonic() > end:
                     reason = str(error)
                     return lambda frames: frames.given_up(number, reason)
             time.sleep(RETRY_S)
 
+    def _restored(self, frames: Frames, number: int) -> list[Order]:
+        """Take a node in, unless one of its new connections has broken already."""
+        self._connecting = None
+        return [Restore(number)] if self._broken else frames.restored(number)
+
     def _set_up(self, number: int) -> None:
-        crew = self.crew
+        crew, timeout_s = self.crew, self.settings.silence_s
         node = crew.nodes[number] = crew.restore(number)
         self._ports[number] = node.prepare(self._program.for_node(number))
         for (place, name), arrays in self._kept.items():
             if place == number:
                 node.keep(name, arrays)
-        node.connect(self._peers(range(number)))
+        self._connecting, self._broken = number, False
+        node.connect(self._peers(range(number)), timeout_s)
         own = [(number, crew.hosts[number], self._ports[number])]
         for other in range(number + 1, len(crew.nodes)):
             if other not in self.router.lost:
-                crew.nodes[other].connect(own)
-        crew.client.connect(own)
+                crew.nodes[other].connect(own, timeout_s)
+        crew.client.connect(own, timeout_s)

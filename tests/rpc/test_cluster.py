@@ -351,6 +351,42 @@ def test_a_frame_waits_for_a_node_that_is_restored(crew: FakeCrew, front: str) -
         assert json.loads(other.called("connect")[-1][0]) == [[1, "127.0.0.1", 7001]]
 
 
+@pytest.mark.parametrize("front", ["asyncio", "blocking"])
+def test_a_node_that_is_lost_again_while_it_is_restored(crew: FakeCrew, front: str) -> None:
+    """It is restored once more: nobody would tell of its loss later."""
+    restored = []
+
+    def connect(peers: str, _: int) -> None:
+        restored.append(crew.nodes[1])
+        if len(restored) == 1:
+            crew.lose(1)
+
+    crew.client.gate.clear()
+
+    async def main() -> None:
+        async with cluster(crew) as c:
+            crew.nodes[2].do_connect = connect  # type: ignore[attr-defined]
+            frame = asyncio.ensure_future(c.infer(picture(3)))
+            await until(lambda: len(crew.client.held) == 1)
+            crew.lose(1)
+            await until(lambda: len(crew.client.called("begin")) == 2)
+            crew.client.release()
+            assert scores(await frame) == score(3)
+
+    if front == "asyncio":
+        run(main)
+    else:
+        with blocking(crew) as c:
+            crew.lose(1)
+            crew.nodes[2].do_connect = connect  # type: ignore[attr-defined]
+            crew.client.do_end = lambda _: crew.client.gate.set()  # type: ignore[method-assign]
+            assert scores(c.infer(picture(3))) == score(3)
+        crew.client.held.clear()
+    first, second = restored
+    assert first is not second
+    assert crew.nodes[1] is second
+
+
 def test_a_frame_fails_when_its_node_does_not_come_back(crew: FakeCrew) -> None:
     crew.client.gate.clear()
     crew.reachable.remove(1)
