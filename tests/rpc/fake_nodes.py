@@ -35,7 +35,13 @@ class FakeModule:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.failing: dict[str, str] = {}
-        self.counters: dict[str, Any] = {"frames": [], "links": [], "clocks": [], "spans": []}
+        self.counters: dict[str, Any] = {
+            "late_ns": 0,
+            "frames": [],
+            "links": [],
+            "clocks": [],
+            "spans": [],
+        }
         self.counters |= {"held_bytes": 0, "peak_bytes": 0, "weight_bytes": 0}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
