@@ -67,8 +67,13 @@ class Links:
         name: str,
         arrived: Callable[[T], None],
         value: T,
-    ) -> None:
-        """Send a message, after those that wait for the same medium or port."""
+    ) -> float:
+        """Send a message, after those that wait for the same medium or port.
+
+        Returns
+        -------
+        When it has left its sender.
+        """
         self.messages += 1
         self.sent_bytes[source * len(self._names) + target] += nbytes
         now: float = self._env.now
@@ -87,6 +92,7 @@ class Links:
             self._deliver(start, _Packet(target, air_ms, nbytes, name, arrived, value))
         if self._spans is not None:
             self._note(source, "send", name, start, air_ms, nbytes)
+        return start + air_ms
 
     def _forward(self, packet: _Packet) -> None:
         """Pass a message on that begins to reach the switch now; its port may be taken."""

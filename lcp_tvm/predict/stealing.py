@@ -15,8 +15,9 @@
 A queue is served in plan order, but for tasks that cannot run yet: what they read is neither in
 the gateway's pool nor with the taker. Such a task waits; its fallback, if it has one, runs when it
 has been passed over for long enough (`Waits`). The gateway tells a frame's source what is in the
-pool. A device does one thing at a time: it computes, fetches, or asks for work; when nobody has
-any, it sleeps and asks again. Tasks for the gateway run there when all that they read has come.
+pool. A source sends one task at a time; who asks meanwhile waits. A device does one thing at a
+time: it computes, fetches, or asks for work; when nobody has any, it sleeps and asks again. Tasks
+for the gateway run there when all that they read has come.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class StealingSimulation(FlowSimulation):
         self._tasks = find_stealable(plan, reads)
         self._allowed = [self._machines_of(replica) for replica in range(plan.replicas)]
         self._queues: list[deque[StealFrame]] = [deque() for _ in range(devices)]
+        self._askers: list[deque[int]] = [deque() for _ in range(devices)]
         self._registered = [0] * devices
         self._last_victim = -1
         self._engaged = [False] * devices
@@ -146,7 +148,8 @@ class StealingSimulation(FlowSimulation):
         if self._is_free(frame.source):
             self._serve_itself(frame.source)
 
-    # A device looks for work: _seek, _hint at the gateway, _ask, _give at the victim, _stolen.
+    # A device looks for work: _seek, _hint at the gateway, _ask, _give and _answer at the victim,
+    # _stolen.
 
     def _is_free(self, machine: int) -> bool:
         return not self._engaged[machine] and self.boards[machine].idle
@@ -193,13 +196,29 @@ class StealingSimulation(FlowSimulation):
 
     def _give(self, pair: tuple[int, int]) -> None:
         machine, victim = pair
-        taken = self._take(victim, machine)
-        if taken is None:
+        self._askers[victim].append(machine)
+        if len(self._askers[victim]) == 1:
+            self._answer(victim)
+
+    def _answer(self, victim: int) -> None:
+        """Answer those who ask; after one that gets a task, when that has left."""
+        askers = self._askers[victim]
+        while askers:
+            machine = askers[0]
+            taken = self._take(victim, machine)
+            if taken is not None:
+                nbytes = self._way(taken).frame_bytes
+                name = f"frame to {self.plan.tasks[taken[1]].name}"
+                value = (machine, taken, nbytes)
+                left = self.links.send(victim, machine, nbytes, name, self._stolen, value)
+                after(self.env, left - self.env.now, self._left, victim)
+                return
+            askers.popleft()
             self._tell(victim, machine, "no task", self._sleep, machine)
-            return
-        nbytes = self._way(taken).frame_bytes
-        name = f"frame to {self.plan.tasks[taken[1]].name}"
-        self.links.send(victim, machine, nbytes, name, self._stolen, (machine, taken, nbytes))
+
+    def _left(self, victim: int) -> None:
+        self._askers[victim].popleft()
+        self._answer(victim)
 
     def _stolen(self, arrival: tuple[int, Taken, int]) -> None:
         machine, taken, nbytes = arrival

@@ -128,7 +128,7 @@ def test_one_device_computes_strips_faster_than_tiles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "printed", "ours"), [(3, 16, 9.8), (5, 33, 31.4)], ids=["3x3", "5x5"]
+    ("side", "printed", "ours"), [(3, 16, 9.8), (5, 33, 31.3)], ids=["3x3", "5x5"]
 )
 def test_reuse_saves_time(side: int, printed: float, ours: float) -> None:
     ratios = latencies("FTP-WST-S", side) / latencies("FTP-WST", side)
@@ -149,7 +149,7 @@ def test_a_finer_grid_takes_longer() -> None:
     """By 43 % on average; by more work, so all of it with one device."""
     ratios = latencies("FTP-WST", 5) / latencies("FTP-WST", 3)
     assert 100 * (ratios[0] - 1) == pytest.approx(43, abs=2)
-    assert 100 * (np.mean(ratios) - 1) == pytest.approx(33.3, abs=0.05)
+    assert 100 * (np.mean(ratios) - 1) == pytest.approx(33.4, abs=0.05)
 
 
 @pytest.mark.parametrize("rate", [0.78e9, 1.06e9])
@@ -187,7 +187,7 @@ def test_shared_frames_wait_for_each_other(framework: Framework, printed: float)
 
 
 @pytest.mark.parametrize(
-    ("framework", "printed", "ours"), [("FTP-WST", 4.2, 4.56), ("FTP-WST-S", 3.1, 3.47)]
+    ("framework", "printed", "ours"), [("FTP-WST", 4.2, 4.57), ("FTP-WST-S", 3.1, 3.47)]
 )
 def test_stolen_frames_wait_less(framework: Framework, printed: float, ours: float) -> None:
     assert growth(framework) == pytest.approx(ours, abs=5e-3)
