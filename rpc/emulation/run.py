@@ -14,7 +14,6 @@ from lcp_tvm.predict.trace import Span
 from lcp_tvm.rpc.bench import Bench, Load, Measured, measure, predicted_for, random_inputs
 from lcp_tvm.rpc.cluster import Cluster
 from lcp_tvm.rpc.emulation.boards import emulated_boards, shared_cores
-from lcp_tvm.rpc.emulation.network import EmulatedNetwork
 from lcp_tvm.rpc.emulation.pace import pace_of, slow_motion, slowed
 from lcp_tvm.rpc.emulation.switch import CONGESTION, MTU
 from lcp_tvm.rpc.launch import Progress
@@ -81,7 +80,7 @@ def emulate(
 
         measured = in_board_time(asyncio.run(run()), factor)
     late_ms = max(measured.statistics.late_ms, network.tally.late_ms / factor)
-    check(measured, network, late_ms, factor)
+    check(measured.latency_ms.p50, late_ms, network.tally.dropped, factor)
     switch = "a real-time switch" if network.real_time else "a switch without priority"
     conditions = (
         f"emulated on {switch}: {CONGESTION}, frames of {MTU} bytes; slow motion {factor:g}, "
@@ -90,24 +89,29 @@ def emulate(
     return Bench(measured, predicted, "emulated", conditions)
 
 
-def check(measured: Measured, network: EmulatedNetwork, late_ms: float, factor: float) -> None:
+def check(median_ms: float, late_ms: float, dropped: int, factor: float) -> None:
     """See whether boards and network kept their time.
+
+    Parameters
+    ----------
+    median_ms : of the latencies; this and ``late_ms``, the most by which anything was late, in the
+        boards' time.
+    dropped : frames of the network.
 
     Raises
     ------
     InputError
         They did not.
     """
-    median = measured.latency_ms.p50
-    if late_ms > LATE_SHARE * median:
+    if late_ms > LATE_SHARE * median_ms:
         raise InputError(
-            f"emulation: this machine was {late_ms:.1f} ms late in a frame of {median:.1f} ms, so "
+            f"emulation: this machine was {late_ms:.1f} ms late in a frame of {median_ms:.1f} ms, so "
             f"the run does not count; give --slow-motion {2 * factor:g}, or stop what else runs"
         )
-    if network.tally.dropped:
+    if dropped:
         raise InputError(
-            f"emulation: the switch dropped {network.tally.dropped} frames, so the run does not "
-            "count; take fewer frames --in-flight"
+            f"emulation: the switch dropped {dropped} frames, so the run does not count; take "
+            "fewer frames --in-flight"
         )
 
 
