@@ -105,8 +105,8 @@ def check(median_ms: float, late_ms: float, dropped: int, factor: float) -> None
     """
     if late_ms > LATE_SHARE * median_ms:
         raise InputError(
-            f"emulation: this machine was {late_ms:.1f} ms late in a frame of {median_ms:.1f} ms, so "
-            f"the run does not count; give --slow-motion {2 * factor:g}, or stop what else runs"
+            f"emulation: this machine was {late_ms:.1f} ms late in a frame of {median_ms:.1f} ms, "
+            f"so the run does not count; give --slow-motion {2 * factor:g}, or stop what else runs"
         )
     if dropped:
         raise InputError(
