@@ -38,7 +38,7 @@ def test_a_run_in_time_counts() -> None:
 
 
 def test_a_late_run_does_not_count() -> None:
-    with pytest.raises(InputError, match=r"11\.0 ms late in a frame of 1000\.0 ms.*--slow-motion 6"):
+    with pytest.raises(InputError, match=r"11\.0 ms late in a frame.*--slow-motion 6"):
         check(median_ms=1000, late_ms=11, dropped=0, factor=3)
 
 
