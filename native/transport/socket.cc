@@ -28,6 +28,8 @@ constexpr int kKeepIdleS = 10;
 constexpr int kKeepIntervalS = 5;
 constexpr int kKeepProbes = 3;
 constexpr int kUserTimeoutMs = 120000;
+// What the system holds and has not sent: little, so that "sent" means sent, and boards have memory.
+constexpr int kMaxUnsentBytes = 1 << 17;
 constexpr int kBacklog = 64;
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
@@ -62,6 +64,7 @@ void Configure(int fd) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalS);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
   SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUserTimeoutMs);
+  SetOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, kMaxUnsentBytes);
 }
 
 /*! \brief Connect to one address; empty with the reason when that fails. */
