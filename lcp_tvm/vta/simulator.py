@@ -11,15 +11,16 @@ import numpy.typing as npt
 import tvm_ffi
 
 from lcp_tvm import native
-from lcp_tvm.errors import ConfigError, LcpError, PackageError, SimulationError
+from lcp_tvm.errors import ConfigError, LcpError, PackageError, SimulationError, WorkerError
 from lcp_tvm.vta.config import VtaConfig
 
-# The tags of native/src/fail.h.
+# The tags of native/src/fail.h and native/worker/fail_node.h.
 _TAGS: Mapping[str, type[LcpError]] = MappingProxyType(
     {
         "[vta-config] ": ConfigError,
         "[vta-program] ": PackageError,
         "[vta-sim] ": SimulationError,
+        "[lcp-node] ": WorkerError,
     }
 )
 

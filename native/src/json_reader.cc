@@ -154,6 +154,16 @@ std::string JsonReader::Text(const std::string& key) const {
   Bad("key '" + key + "' must be a string");
 }
 
+bool JsonReader::Flag(const std::string& key) const {
+  const ffi::Any value = Get(key);
+  if (value.type_index() != ffi::TypeIndex::kTVMFFIBool) {
+    Bad("key '" + key + "' must be true or false");
+  }
+  return value.cast<bool>();
+}
+
+bool JsonReader::IsNull(const std::string& key) const { return Get(key) == nullptr; }
+
 ffi::json::Array JsonReader::List(const std::string& key) const {
   const ffi::Any value = Get(key);
   if (auto list = value.try_cast<ffi::json::Array>()) {

@@ -29,6 +29,9 @@ class JsonReader {
   int64_t IntOr(const std::string& key, int64_t fallback, int64_t low, int64_t high) const;
   double Number(const std::string& key, double low, double high) const;
   std::string Text(const std::string& key) const;
+  bool Flag(const std::string& key) const;
+  bool IsNull(const std::string& key) const;
+  tvm::ffi::json::Array List(const std::string& key) const;
   std::vector<int64_t> Ints(const std::string& key, int64_t low, int64_t high) const;
   JsonReader Sub(const std::string& key) const;
   /*! \brief The elements of an array of objects. */
@@ -46,7 +49,6 @@ class JsonReader {
       : object_(std::move(object)), what_(std::move(what)), fail_(fail) {}
   [[noreturn]] void Bad(const std::string& message) const;
   tvm::ffi::Any Get(const std::string& key) const;
-  tvm::ffi::json::Array List(const std::string& key) const;
   int64_t CheckInt(const tvm::ffi::Any& value, const std::string& key, int64_t low,
                    int64_t high) const;
 

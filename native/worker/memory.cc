@@ -1,0 +1,126 @@
+#include "memory.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <new>
+
+namespace lcp_tvm::worker {
+
+namespace ffi = tvm::ffi;
+
+namespace {
+
+/*! \brief Hands memory to a tensor, which frees it. */
+struct Handover {
+  void AllocData(DLTensor* tensor) const { tensor->data = data; }
+  void FreeData(DLTensor* tensor) const { std::free(tensor->data); }
+  void* data;
+};
+
+using Shape = std::array<int64_t, transport::kMaxDims>;
+
+Shape ShapeOf(const Box& box) {
+  Shape shape{};
+  for (size_t d = 0; d < box.ndim; ++d) {
+    shape[d] = box.end[d] - box.begin[d];
+  }
+  return shape;
+}
+
+std::string Text(const int64_t* shape, size_t ndim) {
+  std::string text = "[";
+  for (size_t d = 0; d < ndim; ++d) {
+    text += (d == 0 ? "" : ", ") + std::to_string(shape[d]);
+  }
+  return text + "]";
+}
+
+/*! \brief Types that have the same bytes are the same: TVM has had more than one bool. */
+bool SameType(DLDataType a, DLDataType b) {
+  const auto is_bool = [](DLDataType t) {
+    return t.code == kDLBool || (t.code == kDLUInt && t.bits == 1);
+  };
+  return a == b || (is_bool(a) && is_bool(b) && a.lanes == b.lanes);
+}
+
+}  // namespace
+
+bool MemoryBudget::Take(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (limit_ != 0 && (held_ > limit_ || bytes > limit_ - held_)) {
+    return false;
+  }
+  Add(bytes);
+  return true;
+}
+
+void MemoryBudget::TakeAnyway(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Add(bytes);
+}
+
+void MemoryBudget::Give(uint64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  held_ -= bytes;
+  if (freed_) {
+    freed_();
+  }
+}
+
+void MemoryBudget::Watch(const void* watcher, std::function<void()> freed) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  watcher_ = watcher;
+  freed_ = std::move(freed);
+}
+
+void MemoryBudget::Unwatch(const void* watcher) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (watcher_ == watcher) {
+    freed_ = nullptr;
+  }
+}
+
+uint64_t MemoryBudget::held() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return held_;
+}
+
+uint64_t MemoryBudget::Peak() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(peak_, held_);
+}
+
+void MemoryBudget::Add(uint64_t bytes) {
+  held_ += bytes;
+  peak_ = std::max(peak_, held_);
+}
+
+ffi::Tensor NewTensor(const TensorFacts& tensor, const Box& box) {
+  const uint64_t bytes = box.Size() * tensor.item_bytes;
+  void* data = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  if (data == nullptr) {
+    throw std::bad_alloc();
+  }
+  const Shape shape = ShapeOf(box);
+  return ffi::Tensor::FromNDAlloc(Handover{data}, ffi::ShapeView(shape.data(), box.ndim),
+                                  tensor.dtype, DLDevice{kDLCPU, 0});
+}
+
+std::string Mismatch(const DLTensor& array, const TensorFacts& tensor, const Box& box) {
+  const Shape wanted = ShapeOf(box);
+  const auto ndim = static_cast<size_t>(array.ndim);
+  if (array.device.device_type != kDLCPU || !ffi::IsContiguous(array)) {
+    return "is no contiguous array in memory";
+  }
+  if (!SameType(array.dtype, tensor.dtype)) {
+    return "has type " + std::string(ffi::DLDataTypeToString(array.dtype)) + ", not " +
+           std::string(ffi::DLDataTypeToString(tensor.dtype));
+  }
+  if (ndim != box.ndim || !std::equal(array.shape, array.shape + ndim, wanted.begin())) {
+    return "has shape " + Text(array.shape, ndim) + ", not " + Text(wanted.data(), box.ndim);
+  }
+  return "";
+}
+
+}  // namespace lcp_tvm::worker
