@@ -37,10 +37,20 @@ from lcp_tvm.rpc.inputs import Array, check_inputs
 from lcp_tvm.rpc.program import make_program
 from lcp_tvm.rpc.routes import Route, Router
 from lcp_tvm.rpc.settings import Settings
-from lcp_tvm.rpc.statistics import Counters, Ended, Names, Statistics, read_counters
+from lcp_tvm.rpc.statistics import (
+    Counters,
+    Ended,
+    Names,
+    Statistics,
+    joined,
+    read_counters,
+)
 
 RETRY_S = 0.2
 """Between attempts to get a node back."""
+
+SETTLE_S, ASK_AGAIN_S = 0.5, 0.005
+"""Nodes learn a little later than we that a frame has ended, and count it then."""
 
 MAX_ENDED = 4096
 """Frames whose ends are remembered for statistics, the newest."""
@@ -205,6 +215,14 @@ class Run:
             A node's counters are none.
         """
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
+        found = self._ask(ended)
+        end = time.monotonic() + SETTLE_S
+        while not found.holds_all(len(self.plan.tasks)) and time.monotonic() < end:
+            time.sleep(ASK_AGAIN_S)
+            found = joined((found, self._ask(())))
+        return found
+
+    def _ask(self, ended: Iterable[Ended]) -> Statistics:
         counters: dict[int, Counters] = {}
         for number, node in enumerate((*self.crew.nodes, self.crew.client)):
             if number not in self.router.lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,6 +109,13 @@ class Statistics:
     def redone(self) -> int:
         """Frames that were begun more than once."""
         return sum(frame.attempts > 1 for frame in self.frames)
+
+    def holds_all(self, tasks: int) -> bool:
+        """Whether nodes have told of all so many tasks of every frame that is done."""
+        told: Counter[int] = Counter()
+        for use in self.uses:
+            told[use.frame] += use.tasks
+        return all(told[frame.number] >= tasks for frame in self.frames if not frame.reason)
 
 
 @dataclass(frozen=True, slots=True)

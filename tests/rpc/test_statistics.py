@@ -106,6 +106,13 @@ def test_stretches_of_time_are_joined() -> None:
     assert found.memory == (later.memory[0], some().memory[1])
 
 
+def test_frames_of_which_nodes_have_not_told_all_tasks() -> None:
+    """Failed ones do not count."""
+    assert some().holds_all(2)
+    assert not some().holds_all(3)
+    assert Statistics().holds_all(3)
+
+
 def test_the_table() -> None:
     console = Console(width=110, highlight=False)
     with console.capture() as capture:
