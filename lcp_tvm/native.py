@@ -1,6 +1,6 @@
-"""The native library: where it is, and loading it once.
+"""The native library: where it is, and loading it once; and the agent, a program beside it.
 
-An editable install keeps the library in site-packages while the sources lie elsewhere, and a
+An editable install keeps them in site-packages while the sources lie elsewhere, and a
 wheel has both in one folder; ``lcp_tvm.__path__`` covers both.
 """
 
@@ -12,8 +12,6 @@ import tvm_ffi
 import lcp_tvm
 from lcp_tvm.errors import InputError
 
-_NAME = "liblcp_tvm.so"
-
 
 def library_path() -> Path:
     """Absolute path of the native library, for ``rpc_server --load-library`` and for loading.
@@ -23,13 +21,28 @@ def library_path() -> Path:
     InputError
         The library was not built or not installed.
     """
-    folders = [Path(folder).resolve() / "lib" for folder in lcp_tvm.__path__]
-    for folder in folders:
-        if (folder / _NAME).is_file():
-            return folder / _NAME
-    looked = ", ".join(str(folder) for folder in folders)
+    return _installed("lib/liblcp_tvm.so", "native library")
+
+
+def agent_path() -> Path:
+    """Absolute path of the agent, which serves a board without Python.
+
+    Raises
+    ------
+    InputError
+        It was not built or not installed.
+    """
+    return _installed("bin/lcp-agent", "agent")
+
+
+def _installed(name: str, what: str) -> Path:
+    places = [Path(folder).resolve() / name for folder in lcp_tvm.__path__]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(str(place.parent) for place in places)
     raise InputError(
-        f"the native library {_NAME} is missing (looked in {looked}); "
+        f"the {what} {Path(name).name} is missing (looked in {looked}); "
         "build it with 'pip install .' in the source folder"
     )
 

@@ -8,11 +8,9 @@ tells the worker; the session is then closed: its next answer could be the last 
 from __future__ import annotations
 
 import json
-import os
 import queue
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,12 +24,12 @@ import tvm_ffi
 from tvm import relax, rpc
 
 from lcp_tvm import native
-from lcp_tvm.errors import WorkerError
+from lcp_tvm.errors import LcpError, WorkerError
 from lcp_tvm.executor import Executor, LoadedModule
 from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.rpc.address import Address, parse_address
 from lcp_tvm.rpc.line import Line, resolve
-from lcp_tvm.rpc.worker import READY_LINE
+from lcp_tvm.rpc.worker import READY_LINE, agent_command
 from lcp_tvm.vta.simulator import native_error
 
 __all__ = ["WorkerSession", "local_worker", "parse_address"]
@@ -303,7 +301,11 @@ def _name(address: Address) -> str:
 
 @contextmanager
 def local_worker(
-    config: str = "-", *, host: str = "127.0.0.1", timeout: float = START_TIMEOUT_S
+    config: str = "-",
+    *,
+    host: str = "127.0.0.1",
+    cores: int = 1,
+    timeout: float = START_TIMEOUT_S,
 ) -> Iterator[Address]:
     """A worker process on this machine for the length of a ``with`` statement.
 
@@ -311,20 +313,23 @@ def local_worker(
     ----------
     config : name or path of the VTA config it has; ``-`` takes programs of any.
     host : address of this machine to listen on.
+    cores : compute threads.
 
     Raises
     ------
     WorkerError
         It does not start.
     """
-    worker = [sys.executable, "-m", "lcp_tvm.rpc.worker", "--attached"]
+    try:
+        command = agent_command(host, config=config, cores=cores, attached=True)
+    except LcpError as error:
+        raise WorkerError(f"local worker: it did not start: {error}") from error
     process = subprocess.Popen(
-        [*worker, "--vta", config, "--host", host],
+        command,
         stdin=subprocess.PIPE,  # closed when this process ends, however it does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     messages: list[str] = []
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()

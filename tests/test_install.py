@@ -32,6 +32,8 @@ assert (bundled_example() / "fashion_net.onnx").is_file()
 print(native.load())
 """
 
+AGENT = "from lcp_tvm.rpc.worker import main; main()"
+
 NOTHING_ELSE = """
 import importlib.util
 for name in ("rpc", "relay_passes", "native", "examples", "vta_configs", "tests"):
@@ -74,6 +76,7 @@ def test_wheel_holds_only_lcp_tvm(wheel: Path) -> None:
         "lcp_tvm/vta_configs/pynq_z1.json",
         "lcp_tvm/examples/fashion_mnist/fashion_net.onnx",
         "lcp_tvm/lib/liblcp_tvm.so",
+        "lcp_tvm/bin/lcp-agent",
     } <= names
     assert "lcp_tvm/examples/fashion_mnist/train.py" not in names
 
@@ -91,6 +94,8 @@ def test_installed_wheel_has_all_parts(wheel: Path, tmp_path: Path) -> None:
     python = str(tmp_path / "env" / "bin" / "python")
     library = Path(_run(python, "-c", CHECK + NOTHING_ELSE, cwd=tmp_path, PYTHONPATH=path).strip())
     assert library.is_relative_to(site)
+    usage = _run(python, "-c", AGENT, "--help", cwd=tmp_path, PYTHONPATH=path)
+    assert usage.startswith("Usage: lcp-agent")
 
 
 def _run(*command: str, cwd: Path | None = None, **environment: str) -> str:

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "boundary.h"
 #include "fail.h"
 #include "program_file.h"
 #include "program_runner.h"
@@ -113,7 +114,7 @@ class VtaModuleObj final : public ffi::ModuleObj {
 
  private:
   static ffi::Function Callable(const ffi::ObjectPtr<ffi::Object>& self, ProgramRunner* runner) {
-    return ffi::Function::FromPacked([self, runner](ffi::PackedArgs args, ffi::Any*) {
+    const auto run = [self, runner](ffi::PackedArgs args, ffi::Any*) {
       std::vector<ffi::TensorView> tensors;
       for (int i = 0; i < args.size(); ++i) {
         // A Tensor, or the DLTensor* that RPC passes.
@@ -126,7 +127,8 @@ class VtaModuleObj final : public ffi::ModuleObj {
       }
       const std::lock_guard<std::mutex> lock(Board::Instance().accelerator);
       runner->Run(tensors);
-    });
+    };
+    return AcrossLibraries(ffi::Function::FromPacked(run));
   }
 
   ProgramRunner* Find(const ffi::String& symbol) const {
@@ -172,18 +174,19 @@ ffi::Module LoadFromFile(const ffi::String& name) {
 }  // namespace
 
 TVM_FFI_STATIC_INIT_BLOCK() {
-  namespace refl = tvm::ffi::reflection;
-  refl::GlobalDef()
-      .def("ffi.Module.load_from_bytes.vta", LoadFromBytes)
-      .def_packed("ffi.Module.load_from_file.vta",
-                  // Module::LoadFromFile passes the format too.
-                  [](ffi::PackedArgs args, ffi::Any* result) {
-                    if (args.size() == 0) {
-                      FailProgram("VTA program: the loader needs a file name");
-                    }
-                    *result = LoadFromFile(args[0].cast<ffi::String>());
-                  })
-      .def("lcp_tvm.vta.SetBoard", SetBoard);
+  // Module::LoadFromFile passes the format too.
+  const auto load_from_file = [](ffi::PackedArgs args, ffi::Any* result) {
+    if (args.size() == 0) {
+      FailProgram("VTA program: the loader needs a file name");
+    }
+    *result = LoadFromFile(args[0].cast<ffi::String>());
+  };
+  const auto set = [](const char* name, const ffi::Function& function) {
+    ffi::Function::SetGlobal(name, AcrossLibraries(function));
+  };
+  set("ffi.Module.load_from_bytes.vta", ffi::Function::FromTyped(LoadFromBytes));
+  set("ffi.Module.load_from_file.vta", ffi::Function::FromPacked(load_from_file));
+  set("lcp_tvm.vta.SetBoard", ffi::Function::FromTyped(SetBoard));
 }
 
 }  // namespace lcp_tvm::vta

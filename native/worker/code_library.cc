@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "src/boundary.h"
+
 namespace lcp_tvm::worker {
 
 namespace ffi = tvm::ffi;
@@ -74,11 +76,11 @@ class FunctionsOfLibrary final : public ffi::ModuleObj {
     if (address == nullptr) {
       return std::nullopt;
     }
-    return ffi::Function::FromPacked([address, library = library_](ffi::PackedArgs args,
-                                                                   ffi::Any* result) {
+    const auto call = [address, library = library_](ffi::PackedArgs args, ffi::Any* result) {
       TVM_FFI_CHECK_SAFE_CALL((*address)(nullptr, reinterpret_cast<const TVMFFIAny*>(args.data()),
                                          args.size(), reinterpret_cast<TVMFFIAny*>(result)));
-    });
+    };
+    return AcrossLibraries(ffi::Function::FromPacked(call));
   }
 
  private:
@@ -152,7 +154,7 @@ ffi::Module Deserialise(const std::string& kind, std::string_view bytes,
       static_cast<ffi::Object*>(object.get()));  // borrowed for the call
   const ffi::AnyView argument = ffi::AnyView::CopyFromTVMFFIAny(view);
   ffi::Any result;
-  load->CallPacked(&argument, 1, &result);
+  AcrossLibraries(*load).CallPacked(&argument, 1, &result);
   return result.cast<ffi::Module>();
 }
 
@@ -198,7 +200,7 @@ CodeLibrary ReadEmbedded(std::string_view bytes, const LibraryPtr& library,
       if (j >= child.size() || child[j] >= modules.size()) {
         FailCode(library->path(), "its table of imports is corrupt");
       }
-      modules[i]->ImportModule(modules[child[j]]);
+      Registered("ffi.ModuleImportModule")(modules[i], modules[child[j]]);
     }
   }
   if (!modules.empty()) {

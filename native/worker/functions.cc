@@ -12,6 +12,7 @@
 
 #include "code_library.h"
 #include "file_store.h"
+#include "src/boundary.h"
 
 namespace lcp_tvm::worker {
 
@@ -29,11 +30,12 @@ struct Callable {
 };
 
 ffi::Function Entry(const ffi::Module& module, const std::string& name, const std::string& what) {
-  const ffi::Optional<ffi::Function> function = module->GetFunction(name);
+  const auto function =
+      Registered("ffi.ModuleGetFunction")(module, name, false).cast<ffi::Optional<ffi::Function>>();
   if (!function.has_value()) {
     TVM_FFI_THROW(ValueError) << what << ": it has no function '" << name << "'";
   }
-  return *function;
+  return AcrossLibraries(*function);
 }
 
 /*! \brief A machine that runs the code; machines of a module share its constants. */
@@ -67,9 +69,9 @@ class Functions::Impl {
     const CodeLibrary code = LoadCodeLibrary(files.Use(so));
     uint64_t bytes = code.embedded_bytes;
     if (!vta.empty()) {
-      const auto load = ffi::Function::GetGlobalRequired("ffi.Module.load_from_file.vta");
       const std::string path = files.Use(vta);
-      code.root->ImportModule(load(path).cast<ffi::Module>());
+      const auto programs = Registered("ffi.Module.load_from_file.vta")(path);
+      Registered("ffi.ModuleImportModule")(code.root, programs);
       bytes += std::filesystem::file_size(path);
     }
     std::map<std::string, Callable> loaded;
@@ -90,7 +92,7 @@ class Functions::Impl {
 
   void Bind(const std::string& name, ffi::Function function) {
     const std::unique_lock<std::shared_mutex> lock(mutex_);
-    callables_.insert_or_assign(name, Callable{"", {std::move(function)}});
+    callables_.insert_or_assign(name, Callable{"", {AcrossLibraries(std::move(function))}});
   }
 
   void Unload() {

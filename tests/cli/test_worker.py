@@ -32,11 +32,16 @@ def test_says_where_it_listens_and_ends_on_ctrl_c() -> None:
     process.stdout.close()
 
 
-def test_a_port_that_is_taken(capfd: Capture) -> None:
+def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        told = refused(capfd, "worker", "--port", port)
-    assert f"cannot listen on 127.0.0.1:{port}" in told
+        command = [sys.executable, "-m", "lcp_tvm.cli", "worker", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"lcp-tvm: worker: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "choose another --host or --port (0: a free one)\n"
+    )
 
 
 def test_an_unknown_config(capfd: Capture) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tvm.rpc import base
 
 from lcp_tvm.errors import InputError, WorkerError
 from lcp_tvm.rpc.discover import find_workers, load_workers, with_gateway
 from lcp_tvm.rpc.tracker import READY_LINE
-from lcp_tvm.rpc.wire import Tracker
 from lcp_tvm.rpc.workers import Workers
 from tests.plan.plans import branches, chain
 
@@ -114,7 +115,12 @@ def registered(tracker: str, servers: Mapping[int, str]) -> Iterator[None]:
     host, port = tracker.split(":")
     with ExitStack() as stack:
         for number, key in servers.items():
-            stack.enter_context(closing(Tracker((host, int(port)), key, number, 10.0)))
+            connection = stack.enter_context(socket.create_connection((host, int(port)), 10.0))
+            connection.sendall(struct.pack("<i", base.RPC_TRACKER_MAGIC))
+            base.recvall(connection, 4)
+            facts = {"key": f"server:{key}", "addr": ["127.0.0.1", number]}
+            base.sendjson(connection, [base.TrackerCode.UPDATE_INFO, facts])
+            assert base.recvjson(connection) == base.TrackerCode.SUCCESS
         yield
 
 

@@ -24,8 +24,8 @@ from lcp_tvm.errors import ConfigError, PackageError, WorkerError
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.module_code import ModuleCode
-from lcp_tvm.rpc.session import WorkerSession, local_worker
-from lcp_tvm.rpc.worker import READY_LINE
+from lcp_tvm.rpc.session import WorkerSession, local_worker, parse_address
+from lcp_tvm.rpc.worker import READY_LINE, agent_command
 from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
 
@@ -280,19 +280,25 @@ def test_an_upload_cannot_leave_the_sessions_folder(worker: Address) -> None:
         remote.upload(bytearray(b"x"), target="../escaped")
 
 
-def test_a_worker_leaves_nothing_behind() -> None:
-    """SIGTERM: the worker and its waiting session process end."""
+def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
+    """SIGTERM: the worker, the process of its session, and what was uploaded go."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lcp_tvm.rpc.worker"], stdout=subprocess.PIPE, text=True
+        agent_command(),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith(READY_LINE)
-    assert eventually(lambda: bool(psutil.Process(process.pid).children()))
-    (child,) = psutil.Process(process.pid).children()
-    process.terminate()
-    assert process.wait(timeout=10) == 0
+    line = process.stdout.readline()
+    with WorkerSession.connect(*parse_address(line.removeprefix(READY_LINE))) as session:
+        child = psutil.Process(session.facts["pid"])
+        assert child.parent().pid == process.pid
+        assert list(tmp_path.iterdir())
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+        assert not child.is_running()
     process.stdout.close()
-    assert eventually(lambda: not child.is_running())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_worker_takes_its_session_process_along() -> None:
@@ -322,10 +328,8 @@ def test_a_local_worker_ends_with_the_process_that_started_it() -> None:
 def test_a_tracker_hands_out_the_worker(net: Net) -> None:
     """Registered, requested by key, and offered again after the session."""
     tracker = TvmTracker("127.0.0.1", port=29190, port_end=29390, silent=True)
-    command = [sys.executable, "-m", "lcp_tvm.rpc.worker", "--vta", "pynq_z1"]
-    process = subprocess.Popen(
-        [*command, "--tracker", f"127.0.0.1:{tracker.port}"], stdout=subprocess.PIPE, text=True
-    )
+    command = agent_command(config="pynq_z1", tracker=("127.0.0.1", tracker.port))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         for _ in range(2):
             remote = tvm.rpc.connect_tracker("127.0.0.1", tracker.port).request(

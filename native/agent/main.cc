@@ -1,0 +1,140 @@
+// lcp-agent: a board that serves networks over TVM RPC, without Python.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
+#include "handshake.h"
+#include "libraries.h"
+#include "options.h"
+#include "report.h"
+#include "supervisor.h"
+#include "temporary_folder.h"
+
+namespace lcp_tvm::agent {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kUserError = 2;
+constexpr int kBacklog = 16;
+
+/*! \brief Declare the board's config; its name. */
+std::string SetBoard(const Libraries& libraries, const std::string& vta) {
+  if (vta.empty()) {
+    return "none";
+  }
+  std::string json = vta;
+  char name[LCP_MAX_CONFIG_NAME] = "unnamed";
+  if (vta[0] != '{') {
+    std::ifstream file(vta, std::ios::binary);
+    json.assign(std::istreambuf_iterator<char>(file), {});
+    if (!file) {
+      throw std::runtime_error("VTA config " + vta + " cannot be read");
+    }
+    std::snprintf(name, sizeof(name), "%s", fs::path(vta).stem().c_str());
+  }
+  if (const char* error = libraries.set_board(json.c_str(), name)) {
+    throw std::runtime_error(error);
+  }
+  return name;
+}
+
+Descriptor Listen(const Address& address, const Options& options) {
+  Descriptor listener(
+      socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  const int yes = 1;
+  setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  if (!listener.is_open() || bind(listener.get(), address.get(), address.size) != 0 ||
+      listen(listener.get(), kBacklog) != 0) {
+    throw std::runtime_error("worker: cannot listen on " + options.host + ":" +
+                             std::to_string(options.port) + ": " + std::strerror(errno) +
+                             "; choose another --host or --port (0: a free one)");
+  }
+  return listener;
+}
+
+Address ResolveOption(const char* option, const std::string& host, uint16_t port) {
+  try {
+    return Resolve(host, port);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(std::string(option) + " '" + host + "': " + error.what());
+  }
+}
+
+/*! \brief Serve one client, in the session's process. */
+void Serve(int connection, const Libraries& libraries, const LcpSession& session,
+           const std::string& key) {
+  LcpSession own = session;
+  own.connection = connection;
+  const std::string welcome = ReplyBytes(Reply::kWelcome, key);
+  send(connection, welcome.data(), welcome.size(), MSG_NOSIGNAL);
+  if (const char* error = libraries.serve_session(&own)) {
+    Say(std::string("worker: a session ended: ") + error);
+  }
+}
+
+void Run(const Options& options) {
+  const Libraries libraries = LoadLibraries(options.libraries);
+  const std::string config = SetBoard(libraries, options.vta);
+  const Address address = ResolveOption("--host", options.host, options.port);
+  Descriptor listener = Listen(address, options);
+  const uint16_t port = BoundTo(listener.get()).Port();
+  const std::string key = "lcp-" + config;
+  std::optional<Tracker> tracker;
+  if (!options.tracker_host.empty()) {
+    const Address there = ResolveOption("--tracker", options.tracker_host, options.tracker_port);
+    tracker.emplace(there, options.tracker_host + ":" + std::to_string(options.tracker_port), key,
+                    port);
+  }
+
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.path() / "session";
+  const std::string files =
+      options.files.empty() ? temporary.path() / "files" : fs::absolute(options.files);
+  const std::string host = address.Host();
+  const LcpSession session = {-1,           folder.c_str(), files.c_str(),       config.c_str(),
+                              host.c_str(), options.cores,  options.memory_bytes};
+  Supervisor supervisor(std::move(listener), std::move(tracker),
+                        options.attached ? STDIN_FILENO : -1,
+                        {[&](int connection) { Serve(connection, libraries, session, key); },
+                         [&folder] {
+                           std::error_code error;
+                           fs::remove_all(folder, error);
+                         }});
+  const bool bracketed = options.host.find(':') != std::string::npos;
+  std::printf("lcp-tvm worker listening on %s%s%s:%d\n", bracketed ? "[" : "", options.host.c_str(),
+              bracketed ? "]" : "", port);
+  std::fflush(stdout);
+  supervisor.Run();
+}
+
+}  // namespace
+
+}  // namespace lcp_tvm::agent
+
+int main(int count, char** arguments) {
+  using lcp_tvm::agent::Say;
+  try {
+    const auto options = lcp_tvm::agent::ReadOptions(count, arguments);
+    if (!options.has_value()) {
+      std::fputs(lcp_tvm::agent::kUsage, stdout);
+      return EXIT_SUCCESS;
+    }
+    lcp_tvm::agent::Run(*options);
+    return EXIT_SUCCESS;
+  } catch (const std::exception& error) {
+    Say(error.what());
+    return lcp_tvm::agent::kUserError;
+  }
+}

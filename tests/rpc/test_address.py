@@ -1,0 +1,19 @@
+"""``HOST:PORT``."""
+
+from __future__ import annotations
+
+import pytest
+
+from lcp_tvm.errors import InputError
+from lcp_tvm.rpc.address import parse_address
+
+
+@pytest.mark.parametrize(("text", "address"), [("a:1", ("a", 1)), (" [::1]:9090 ", ("::1", 9090))])
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "host", ":9", "host:", "host:x", "host:0", "host:65536"])
+def test_malformed_addresses(text: str) -> None:
+    with pytest.raises(InputError, match="address"):
+        parse_address(text)
