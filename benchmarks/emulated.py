@@ -70,9 +70,9 @@ def runs() -> Iterator[Run]:
         reuse = replace(tiles, split=f"{tiles.split}:reuse")
         for label, run in (("tiles", tiles), ("reuse", reuse)):
             start = f"{label}-{side}x{side}"
-            yield replace(run, name=f"{start}-one", devices=1)
+            yield replace(run, name=f"{start}-one", devices=1, frames=2)
             yield replace(run, name=f"{start}-six")
-            yield replace(run, name=f"{start}-six-sources", sources=6)
+            yield replace(run, name=f"{start}-six-sources", sources=6, frames=2)
         yield replace(reuse, name=f"reuse-{side}x{side}-one-hop", hops=1)
         shared = replace(tiles, policy="sharing", sources=6, frames=1)
         yield replace(shared, name=f"tiles-{side}x{side}-shared")
