@@ -45,9 +45,11 @@ lint: $(SETUP)
 native-check: $(SETUP)
 	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/python -m cmake -S native -B build/tidy -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+	  -DLCP_TVM_TESTS=ON \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python >/dev/null
 	find native -name '*.cc' | xargs -P $(TEST_WORKERS) -n 3 $(BIN)/clang-tidy -quiet -p build/tidy
 	PATH="$(abspath $(BIN)):$$PATH" native/sanitize.sh
+	PATH="$(abspath $(BIN)):$$PATH" native/test.sh
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -19,7 +19,7 @@ namespace lcp_tvm::tests {
 inline void Check(bool holds, const char* text, const char* file, int line,
                   const std::string& more) {
   if (!holds) {
-    std::cerr << file << ":" << line << ": not true: " << text << " " << more << std::endl;
+    std::cerr << file << ":" << line << ": not true: " << text << " " << more << "\n";
     std::abort();
   }
 }
@@ -51,7 +51,7 @@ inline int Main(const std::vector<Test>& tests, int argc, char** argv) {
       named = named || name == test.name;
     }
     if (named) {
-      std::cout << test.name << std::endl;
+      std::cout << test.name << "\n" << std::flush;
       test.run();
       ++runs;
     }

@@ -2,12 +2,15 @@
 #ifndef LCP_TVM_TESTS_RECORDER_H_
 #define LCP_TVM_TESTS_RECORDER_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -165,10 +168,10 @@ inline Payload Whole(const std::shared_ptr<Bytes>& bytes) {
 /*! \brief Bytes that differ from their neighbours and from those of other seeds. */
 inline std::shared_ptr<Bytes> Noise(size_t size, uint32_t seed) {
   auto bytes = std::make_shared<Bytes>(size);
-  uint32_t state = seed * 2654435761U + 1;
-  for (uint8_t& byte : *bytes) {
-    state = state * 1664525U + 1013904223U;
-    byte = static_cast<uint8_t>(state >> 24);
+  std::mt19937 random(seed);
+  for (size_t at = 0; at < size; at += sizeof(uint32_t)) {
+    const auto word = static_cast<uint32_t>(random());
+    std::memcpy(bytes->data() + at, &word, std::min(sizeof(word), size - at));
   }
   return bytes;
 }

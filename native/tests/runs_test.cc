@@ -1,6 +1,7 @@
 // The runs of a box, joined, are the box's elements row by row, from any byte on.
 #include "transport/runs.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -83,8 +84,8 @@ void RandomBoxesEqualTheirElements() {
 }
 
 void FewRunsAreMade() {
-  const Bytes memory(2 * 3 * 4 * 5);
   const Box array{4, {0, 0, 0, 0}, {2, 3, 4, 5}};
+  const Bytes memory(array.Size());
   const struct {
     Box part;
     int runs;

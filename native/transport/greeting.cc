@@ -16,7 +16,11 @@ Greeting::State Greeting::Took(size_t bytes) {
     return State::kReading;
   }
   if (want_ == kHeaderBytes) {
-    if (!Decode(bytes_.data(), kHeaderBytes, &header_, &why_)) {
+    const int region = RegionBytes(bytes_.data(), &why_);
+    if (region > 0) {
+      why_ = "a region before any greeting";
+    }
+    if (region != 0 || !Decode(bytes_.data(), kHeaderBytes, &header_, &why_)) {
       return State::kBroken;
     }
     if (header_.kind != Kind::kHello && header_.kind != Kind::kWelcome &&
