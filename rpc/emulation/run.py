@@ -29,6 +29,14 @@ PATIENCE = 10
 """A frame fails that takes so many times longer than all frames were predicted to take."""
 
 
+class LateError(InputError):
+    """This machine was too slow for a run to count; at ``factor`` it may do."""
+
+    def __init__(self, message: str, factor: float) -> None:
+        super().__init__(message)
+        self.factor = factor
+
+
 def emulate(
     package: Package,
     cluster: Described,
@@ -100,13 +108,16 @@ def check(median_ms: float, late_ms: float, dropped: int, factor: float) -> None
 
     Raises
     ------
-    InputError
+    LateError
         They did not.
+    InputError
+        The network lost something.
     """
     if late_ms > LATE_SHARE * median_ms:
-        raise InputError(
+        raise LateError(
             f"emulation: this machine was {late_ms:.1f} ms late in a frame of {median_ms:.1f} ms, "
-            f"so the run does not count; give --slow-motion {2 * factor:g}, or stop what else runs"
+            f"so the run does not count; give --slow-motion {2 * factor:g}, or stop what else runs",
+            2 * factor,
         )
     if dropped:
         raise InputError(

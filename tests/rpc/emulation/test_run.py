@@ -7,7 +7,7 @@ import pytest
 from lcp_tvm.errors import InputError
 from lcp_tvm.predict.trace import Span
 from lcp_tvm.rpc.bench import Measured
-from lcp_tvm.rpc.emulation.run import check, in_board_time
+from lcp_tvm.rpc.emulation.run import LateError, check, in_board_time
 from lcp_tvm.rpc.statistics import Ended, FrameUse, Statistics
 
 
@@ -38,7 +38,7 @@ def test_a_run_in_time_counts() -> None:
 
 
 def test_a_late_run_does_not_count() -> None:
-    with pytest.raises(InputError, match=r"11\.0 ms late in a frame.*--slow-motion 6"):
+    with pytest.raises(LateError, match=r"11\.0 ms late in a frame.*--slow-motion 6"):
         check(median_ms=1000, late_ms=11, dropped=0, factor=3)
 
 
