@@ -266,7 +266,7 @@ void Engine::Fail(uint64_t frame, const std::string& reason) {
 // Turns.
 
 void Engine::Settle(std::unique_lock<std::mutex>* lock) {
-  do {
+  while (!stopping_) {
     while (!letters_.empty()) {
       const Letter letter = std::move(letters_.front());
       letters_.pop_front();
@@ -278,7 +278,10 @@ void Engine::Settle(std::unique_lock<std::mutex>* lock) {
       Conclude(ending);
     }
     thief_.Seek();
-  } while (!letters_.empty() || !endings_.empty());
+    if (letters_.empty() && endings_.empty()) {
+      break;
+    }
+  }
   alarm_.RingBy(std::min(thief_.NextNs(), heartbeat_.NextNs()));
   int to_wake = std::exchange(to_wake_, 0);
   lock->unlock();

@@ -163,6 +163,7 @@ class Engine final : public transport::Handler, public Core {
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
+  /*! \brief Nothing is brought about any more; messages that still come go nowhere. */
   bool stopping_ = false;
   std::map<uint32_t, RoutePlan> routes_;
   std::map<std::string, std::vector<BlockRef>> kept_;

@@ -28,6 +28,9 @@ int64_t ClockOf(const std::string& bytes) {
 
 void Engine::Received(int peer, const Header& header, const Place& place, const Passage& passage) {
   const Turn turn(this);
+  if (stopping_) {
+    return;
+  }
   stats_.Received(peer, header, passage);
   if (header.kind == Kind::kRegion || header.kind == Kind::kInput) {
     Handle(peer, header, std::static_pointer_cast<const Block>(place.keep), "");
@@ -41,6 +44,9 @@ void Engine::Received(int peer, const Header& header, const Place& place, const 
 
 void Engine::Sent(int peer, const Header& header, const Passage& passage) {
   const Turn turn(this);
+  if (stopping_) {
+    return;
+  }
   sent_ns_ = passage.end_ns;
   stats_.Sent(peer, header, passage);
   const bool is_for_thief = header.kind == Kind::kRegion && header.task == transport::kFrameTask &&
@@ -52,6 +58,9 @@ void Engine::Sent(int peer, const Header& header, const Passage& passage) {
 
 void Engine::Lost(int peer, const std::string& why) {
   const Turn turn(this);
+  if (stopping_) {
+    return;
+  }
   PeerLost(peer, why);
 }
 

@@ -38,6 +38,9 @@ std::string Megabytes(uint64_t bytes) {
 
 Place Engine::Receive(int peer, const Header& header) {
   const Turn turn(this);
+  if (stopping_) {
+    return Drop();
+  }
   std::string problem = DutyProblem(peer, header);
   if (!problem.empty()) {
     return Refuse(std::move(problem));
