@@ -38,6 +38,7 @@ from lcp_tvm.rpc.program import make_program
 from lcp_tvm.rpc.routes import Route, Router
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.statistics import (
+    Clocks,
     Counters,
     Ended,
     Names,
@@ -108,6 +109,7 @@ class Run:
         self._frames = Frames(self.router, crew.names, crew.machines.gateway, self.limit)
         self._kept: dict[tuple[int, str], tuple[Array, ...]] = {}
         self._ports: dict[int, int] = {}
+        self._clocks = Clocks(len(crew.nodes))
         self._turn = 0
         self._closed = False
         self._connecting: int | None = None
@@ -225,11 +227,15 @@ class Run:
     def _ask(self, ended: Iterable[Ended]) -> Statistics:
         counters: dict[int, Counters] = {}
         for number, node in enumerate((*self.crew.nodes, self.crew.client)):
-            if number not in self.router.lost:
-                with suppress(WorkerError):  # it was lost just now, and will be told to be
-                    counters[number] = node.stats()
+            if number in self.router.lost:
+                continue
+            asked_ns = time.monotonic_ns()
+            with suppress(WorkerError):  # it was lost just now, and will be told to be
+                values = counters[number] = node.stats()
+                self._clocks.guess(number, values["now_ns"], asked_ns, time.monotonic_ns())
+        self._clocks.tell(counters[len(self.crew.nodes)]["clocks"])
         names = Names(self.crew.names, [task.name for task in self.plan.tasks])
-        return read_counters(names, ended, counters)
+        return read_counters(names, ended, counters, self._clocks)
 
     def _carry_out(self, orders: Iterable[Order]) -> None:
         for order in orders:

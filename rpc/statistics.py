@@ -126,14 +126,33 @@ class Names:
     tasks: Sequence[str]
 
 
+class Clocks:
+    """How far nodes' clocks are ahead of the client's, which is that of this process."""
+
+    def __init__(self, client: int) -> None:
+        self._offsets_ns = {client: 0}
+
+    def offset_ns(self, node: int) -> int:
+        return self._offsets_ns[node]
+
+    def tell(self, rows: Iterable[Sequence[int]]) -> None:
+        """Take what the client has found out itself: node, offset and round trip of each."""
+        self._offsets_ns |= {node: offset for node, offset, _ in rows}
+
+    def guess(self, node: int, now_ns: int, asked_ns: int, answered_ns: int) -> None:
+        """Take the time that a node said when it was asked, where nothing better is known."""
+        self._offsets_ns.setdefault(node, now_ns - (asked_ns + answered_ns) // 2)
+
+
 def read_counters(
-    names: Names, frames: Iterable[Ended], counters: Mapping[int, Counters]
+    names: Names, frames: Iterable[Ended], counters: Mapping[int, Counters], clocks: Clocks
 ) -> Statistics:
     """Return what nodes' counters say.
 
     Parameters
     ----------
-    counters : by node, the client's with them: its clock is that of the timeline.
+    counters : by node, the client's last.
+    clocks : know all of the nodes.
 
     Raises
     ------
@@ -141,18 +160,15 @@ def read_counters(
         A node's counters are none.
     """
     client = len(names.nodes) - 1
+    nodes = {number: values for number, values in counters.items() if number != client}
     try:
-        offsets = {client: 0}
-        offsets |= {int(peer): int(offset) for peer, offset, _ in counters[client]["clocks"]}
-        nodes = {number: values for number, values in counters.items() if number != client}
         return Statistics(
             tuple(frames),
             tuple(_use(names, n, row) for n, values in nodes.items() for row in values["frames"]),
             tuple(_memory(names, n, values) for n, values in nodes.items()),
             tuple(
-                _span(names, number, row, offsets[number])
+                _span(names, number, row, clocks.offset_ns(number))
                 for number, values in counters.items()
-                if number in offsets
                 for row in values["spans"]
             ),
             max((int(values["late_ns"]) * _MS for values in nodes.values()), default=0.0),

@@ -42,7 +42,7 @@ class FakeModule:
             "clocks": [],
             "spans": [],
         }
-        self.counters |= {"held_bytes": 0, "peak_bytes": 0, "weight_bytes": 0}
+        self.counters |= {"now_ns": 0, "held_bytes": 0, "peak_bytes": 0, "weight_bytes": 0}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
