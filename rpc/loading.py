@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lcp_tvm.cpu.target import parse_target
-from lcp_tvm.errors import ConfigError, PackageError, WorkerError
+from lcp_tvm.errors import ConfigError, LcpError, PackageError, WorkerError
 from lcp_tvm.manifest import Module
 from lcp_tvm.package import Package
 from lcp_tvm.plan.plan import Plan
@@ -58,7 +58,13 @@ def check_node(name: str, facts: Facts, modules: Modules, plan: Plan) -> None:
 
 
 def load(node: Node, package: Package, modules: Modules) -> None:
-    """Bring a node the files of modules, and have it load them."""
+    """Bring a node the files of modules, and have it load them.
+
+    Raises
+    ------
+    WorkerError, PackageError, ConfigError
+        The node is gone, or cannot load a module.
+    """
     files: dict[str, bytes] = {}
     for code in package.code(modules):
         module = modules[code.name]
@@ -68,4 +74,7 @@ def load(node: Node, package: Package, modules: Modules) -> None:
     node.upload(files)
     for name, module in modules.items():
         vta = None if module.vta is None else module.vta.sha256
-        node.load(name, module.functions, module.so.sha256, vta)
+        try:
+            node.load(name, module.functions, module.so.sha256, vta)
+        except LcpError as error:
+            raise type(error)(f"{package.path}: module {name}: {error}") from error

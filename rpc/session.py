@@ -1,4 +1,4 @@
-"""A session with a worker: upload modules, call their functions, with a deadline on every call.
+"""A session with a worker: control of its node, with a deadline on every call.
 
 TVM's RPC calls block without limit when the other end freezes, so each runs in a thread of its
 own. Past its deadline, or when Ctrl-C comes, the connection is cut, which ends that thread and
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,12 +21,10 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 import tvm
 import tvm_ffi
-from tvm import relax, rpc
+from tvm import rpc
 
 from lcp_tvm import native
 from lcp_tvm.errors import LcpError, WorkerError
-from lcp_tvm.executor import Executor, LoadedModule
-from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.rpc.address import Address, parse_address
 from lcp_tvm.rpc.line import Line, resolve
 from lcp_tvm.rpc.worker import READY_LINE, agent_command
@@ -48,13 +46,12 @@ _Result = TypeVar("_Result")
 
 
 class WorkerSession:
-    """Functions on a worker. Use it in a ``with`` statement."""
+    """Control of a worker. Use it in a ``with`` statement."""
 
     def __init__(self, address: Address, session: Any, line: Line, facts: dict[str, Any]) -> None:
         self._address = address
         self._session = session
         self._line = line
-        self._executor: Executor | None = None
         self._node: Any = None
         self._lock = threading.Lock()
         self.facts = facts
@@ -87,50 +84,6 @@ class WorkerSession:
                 "install the same version on both"
             )
         return made
-
-    def load(self, modules: Iterable[ModuleCode], *, timeout: float = CALL_TIMEOUT_S) -> None:
-        """Upload modules and make their functions ready, in place of what was loaded before.
-
-        Parameters
-        ----------
-        timeout : for each of the modules.
-
-        Raises
-        ------
-        WorkerError
-            The worker died, or did not answer in time.
-        ConfigError
-            A module is for another VTA config than the worker has.
-        PackageError
-            The worker cannot load it.
-        """
-        session = self._open()
-        loaded = []
-        for module in modules:
-
-            def push(module: ModuleCode = module) -> LoadedModule:
-                return _push(session, module)
-
-            loaded.append(self._call(timeout, push))
-        self._executor = Executor(loaded, session.cpu(0))
-
-    def call(
-        self, function: str, arguments: Sequence[Array], *, timeout: float = CALL_TIMEOUT_S
-    ) -> list[Array]:
-        """Call a function once; see `Executor.call`.
-
-        Raises
-        ------
-        WorkerError
-            Nothing is loaded, the worker died, or it did not answer in time.
-        """
-        executor = self._loaded()
-        return self._call(timeout, lambda: executor.call(function, arguments))
-
-    def stats(self, symbol: str, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:
-        """Counters of a program's last run; see `Executor.stats`."""
-        executor = self._loaded()
-        return self._call(timeout, lambda: executor.stats(symbol))
 
     def call_node(
         self, function: str, arguments: Sequence[object], *, timeout: float = CALL_TIMEOUT_S
@@ -168,7 +121,7 @@ class WorkerSession:
             self._close()
 
     def _close(self) -> None:
-        session, self._session, self._executor, self._node = self._session, None, None, None
+        session, self._session, self._node = self._session, None, None
         if session is not None and not self._line.is_cut:
             # Objects of the session may live on, in a traceback say; they must not hold it open.
             session.get_function("CloseRPCConnection")()
@@ -184,12 +137,6 @@ class WorkerSession:
     ) -> None:
         self.close()
 
-    def _loaded(self) -> Executor:
-        self._open()
-        if self._executor is None:
-            raise WorkerError(f"worker {_name(self._address)}: nothing is loaded")
-        return self._executor
-
     def _open(self) -> Any:
         if self._session is None:
             raise WorkerError(f"worker {_name(self._address)}: the session is closed")
@@ -200,20 +147,8 @@ class WorkerSession:
             return _within(timeout, self._address, function, self._line)
         except (WorkerError, KeyboardInterrupt):
             self._line.cut()
-            self._session = self._executor = self._node = None
+            self._session = self._node = None
             raise
-
-
-def _push(session: Any, module: ModuleCode) -> LoadedModule:
-    session.upload(bytearray(module.so), target=f"{module.name}.so")
-    code = session.load_module(f"{module.name}.so")
-    vta = None
-    if module.vta is not None:
-        session.upload(bytearray(module.vta), target=f"{module.name}.vta")
-        vta = session.load_module(f"{module.name}.vta")
-        code.import_module(vta)
-    vm = relax.VirtualMachine(code, session.cpu(0))
-    return LoadedModule(module.functions, vm, vta, module.programs())
 
 
 def _within(
@@ -264,9 +199,10 @@ def _translated(error: Exception, address: Address) -> Exception:
     """What an error of TVM's RPC means."""
     text = str(error)
     ours = native_error(text)
-    if ours is not None:
-        return type(ours)(str(ours).splitlines()[0])
     name = _name(address)
+    if ours is not None:
+        reason = str(ours).splitlines()[0]
+        return type(ours)(f"worker {name}: {reason}" if isinstance(ours, WorkerError) else reason)
     if "already have key" in text:
         return WorkerError(f"worker {name}: it is busy with another session; try again later")
     if "onnect to" in text or "Connection refused" in text:

@@ -48,7 +48,7 @@ def demo_command(target: str) -> None:
         console.print("\n[bold]2. push[/bold] it to a local worker over RPC [bold]and run[/bold]")
         picture = example / "pictures" / PICTURE
         with ProgressBar() as progress:
-            answers = run_pictures(package, (picture,), None, TOP, progress)
+            answers = run_pictures(package, (picture,), None, top=TOP, progress=progress).answers
     console.print(_drawn(picture, console.color_system is not None), highlight=False)
     console.print(answers_table([replace(answer, picture=PICTURE) for answer in answers]))
     for module in package.manifest.modules.values():

@@ -15,7 +15,9 @@ import pytest
 from lcp_tvm.cli.compile import compile_file
 from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.package import read_package, write_package
-from lcp_tvm.rpc.session import WorkerSession, local_worker
+from lcp_tvm.rpc.control import Node
+from lcp_tvm.rpc.launch import load
+from lcp_tvm.rpc.session import local_worker
 from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
 from tests.cli.refused import outcome, refused
@@ -150,17 +152,65 @@ def test_a_worker_that_dies(
     """Its session's process is killed between load and run; the next run finds it well again."""
     package = tmp_path / "net.lcp"
     compile_file(MODEL, package, "vta:pynq_z1", split=parse_split(split), calibrate=CALIBRATION)
-    load = WorkerSession.load
 
-    def load_and_die(session: WorkerSession, *args: Any) -> None:
-        load(session, *args)
-        os.kill(session.facts["pid"], signal.SIGKILL)
+    def load_and_die(node: Node, *args: Any) -> None:
+        load(node, *args)
+        os.kill(node.hello().pid, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(WorkerSession, "load", load_and_die)
+        patch.setattr("lcp_tvm.rpc.launch.load", load_and_die)
         line = refused(capfd, "run", package, BAG, "--workers", worker)
     assert line.startswith(f"worker {worker}: the session ended")
     assert outcome(capfd, "run", package, BAG, "--workers", worker)[0] == 0
+
+
+def test_what_every_device_did(tmp_path: Path, worker: str, capfd: Capture) -> None:
+    """A table, JSON, and a timeline of both devices and the client."""
+    package, trace = tmp_path / "net.lcp", tmp_path / "trace.json"
+    split = parse_split("pipeline:2")
+    compile_file(MODEL, package, "vta:pynq_z1", split=split, calibrate=CALIBRATION)
+    with local_worker("pynq_z1") as (host, port):
+        arguments = ("run", package, BAG, BOOT, "--workers", f"{worker},{host}:{port}", "--stats")
+        status, out, _ = outcome(capfd, *arguments, "--trace", trace)
+        assert status == 0
+        assert outcome(capfd, *arguments, "--json")[0] == 0
+    lines = out.splitlines()
+    assert lines[-1] == f"wrote {trace}"
+    assert [line.split()[0] for line in lines[-4:-1]] == ["a", "edge-0", "edge-1"]
+    events = json.loads(trace.read_text())["traceEvents"]
+    names = {event["args"]["name"] for event in events if event["name"] == "process_name"}
+    assert names == {"edge-0", "edge-1", "client"}
+    assert {"stage0", "stage1"} <= {event["name"] for event in events}
+
+
+def test_statistics_as_json(fashion_package: Path, worker: str, capfd: Capture) -> None:
+    arguments = ("run", fashion_package, BAG, BOOT, "--workers", worker, "--stats", "--json")
+    found = json.loads(outcome(capfd, *arguments)[1])["statistics"]
+    assert [frame["reason"] for frame in found["frames"]] == ["", ""]
+    assert [use["device"] for use in found["uses"]] == ["edge-0", "edge-0"]
+    assert all(use["tasks"] == 1 and use["compute_ms"] > 0 for use in found["uses"])
+    assert all(use["received_bytes"] > 28 * 28 * 4 for use in found["uses"])
+
+
+def test_a_cluster_file(fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture) -> None:
+    path = tmp_path / "boards.toml"
+    device = f'[[devices]]\nkind = "pynq_z1"\naddress = "{worker}"\n'
+    path.write_text(f'{device}[network]\nmedium = "switched"\nbandwidth_mbit = 1000\n')
+    expected = _answers(capfd, fashion_package, BAG)
+    assert _answers(capfd, fashion_package, BAG, "--cluster", path) == expected
+    both = ("--cluster", path, "--workers", worker)
+    assert "give one of them" in refused(capfd, "run", fashion_package, BAG, *both)
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,", "1.5", "-1"])
+def test_sources_that_are_no_numbers(fashion_package: Path, capfd: Capture, text: str) -> None:
+    line = refused(capfd, "run", fashion_package, BAG, "--sources", text)
+    assert "must be numbers of devices" in line
+
+
+def test_a_source_that_is_no_device(fashion_package: Path, worker: str, capfd: Capture) -> None:
+    arguments = ("run", fashion_package, BAG, "--workers", worker, "--sources", "1")
+    assert "source 1 is not a device; they are 0 to 0" in refused(capfd, *arguments)
 
 
 def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> None:
@@ -199,7 +249,8 @@ def test_code_that_is_none(tmp_path: Path, worker: str, capfd: Capture) -> None:
     """A package whose parts have the right hashes, but are no programs."""
     package = write_package(a_cpu_compiled(), tmp_path / "cpu.lcp")
     line = refused(capfd, "run", package.path, BAG, "--workers", worker)
-    assert "network.so" in line
+    assert line.startswith(f"{package.path}: module network: worker {worker}: ")
+    assert "cannot be loaded" in line
 
 
 def _hang_up(server: socket.socket) -> None:

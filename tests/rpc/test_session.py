@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,46 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import tvm
 from tvm.rpc.tracker import Tracker as TvmTracker
 
-from lcp_tvm.compiler import compile_network
-from lcp_tvm.errors import ConfigError, PackageError, WorkerError
-from lcp_tvm.executor import load_local
-from lcp_tvm.frontend.onnx import load_onnx
-from lcp_tvm.module_code import ModuleCode
+from lcp_tvm.errors import WorkerError
 from lcp_tvm.rpc.session import WorkerSession, local_worker, parse_address
 from lcp_tvm.rpc.worker import READY_LINE, agent_command
-from lcp_tvm.split_text import parse_split
-from lcp_tvm.targets import parse_targets
 
-MODEL = Path(__file__).parents[2] / "examples" / "fashion_mnist" / "fashion_net.onnx"
 Address = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Net:
-    """A compiled network, a picture, and the answer of a run in this process."""
-
-    code: ModuleCode
-    picture: np.ndarray
-    answer: np.ndarray
-
-
-@pytest.fixture(scope="module")
-def net() -> Net:
-    network = load_onnx(MODEL)
-    compiled = compile_network(network, parse_targets("vta"))
-    (module,) = compiled.modules
-    picture = np.random.default_rng(0).normal(size=network.input_shape).astype(np.float32)
-    (answer,) = load_local([module.code]).run(compiled.plan, picture)
-    return Net(module.code, picture, answer)
 
 
 @pytest.fixture(scope="module")
@@ -76,43 +50,26 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_a_session_gives_the_same_bits_as_this_process(worker: Address, net: Net) -> None:
+def hello(session: WorkerSession, timeout: float = 60.0) -> dict[str, Any]:
+    """What the session's node says of itself."""
+    facts: dict[str, Any] = json.loads(str(session.call_node("hello", (), timeout=timeout)))
+    return facts
+
+
+def test_the_node_of_a_session(worker: Address) -> None:
+    """One process, which is the board of the worker's config."""
     with WorkerSession.connect(*worker) as session:
-        assert session.facts["config"] == "pynq_z1"
-        session.load([net.code])
-        for _ in range(3):
-            np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
-        assert session.stats("vta_0")["gemm_uops"] > 0
+        facts = hello(session)
+        assert facts["config"] == session.facts["config"] == "pynq_z1"
+        assert facts["pid"] == session.facts["pid"]
 
 
-def test_functions_of_several_modules_with_several_arguments_and_results(worker: Address) -> None:
-    """Tiles that give strips to their neighbours, and a head: the same bits as in this process."""
-    network = load_onnx(MODEL)
-    compiled = compile_network(network, parse_targets("vta"), split=parse_split("ftp:1x2:reuse"))
-    code = [module.code for module in compiled.modules]
-    functions = compiled.plan.functions
-    assert max(len(function.args) for function in functions.values()) > 1
-    assert max(len(function.results) for function in functions.values()) > 1
-    here = load_local(code)
-    rng = np.random.default_rng(2)
-    with WorkerSession.connect(*worker) as session:
-        session.load(code)
-        for name, function in functions.items():
-            arguments = [
-                rng.integers(-100, 100, tensor.shape).astype(tensor.dtype)
-                for tensor in function.args
-            ]
-            for there, expected in zip(
-                session.call(name, arguments), here.call(name, arguments), strict=True
-            ):
-                np.testing.assert_array_equal(there, expected)
-
-
-def test_a_function_that_is_not_loaded(worker: Address, net: Net) -> None:
-    with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
-        with pytest.raises(PackageError, match="function 'head': no module that is loaded has it"):
-            session.call("head", [net.picture])
+def test_what_a_node_refuses_is_told(worker: Address) -> None:
+    with (
+        WorkerSession.connect(*worker) as session,
+        pytest.raises(WorkerError, match=r"worker .*: program is not JSON"),
+    ):
+        session.call_node("prepare", ("no program",))
 
 
 def test_the_next_session_finds_the_worker_free(worker: Address) -> None:
@@ -129,46 +86,39 @@ def test_a_second_client_is_told_that_the_worker_is_busy(worker: Address) -> Non
         WorkerSession.connect(*worker)
 
 
-def test_a_killed_session_is_an_error_and_the_port_takes_the_next(
-    worker: Address, net: Net
-) -> None:
+def test_a_killed_session_is_an_error_and_the_port_takes_the_next(worker: Address) -> None:
     """run -> SIGKILL -> error on the client; connect on the same port -> run."""
     with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
         os.kill(session.facts["pid"], signal.SIGKILL)
         with pytest.raises(WorkerError, match="the session ended"):
-            session.call("network", [net.picture])
+            hello(session)
         with pytest.raises(WorkerError, match="the session is closed"):
-            session.call("network", [net.picture])
+            hello(session)
     with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
-        np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
+        assert hello(session)["pid"] == session.facts["pid"]
 
 
-def test_a_frozen_session_hits_the_deadline(net: Net) -> None:
+def test_a_frozen_session_hits_the_deadline() -> None:
     """run -> SIGSTOP -> error after the deadline; the process goes with its client."""
     with local_worker("pynq_z1") as address:
         session = WorkerSession.connect(*address)
-        session.load([net.code])
         frozen = psutil.Process(session.facts["pid"])
         frozen.suspend()
         with pytest.raises(WorkerError, match="no answer within 1 s"):
-            session.call("network", [net.picture], timeout=1.0)
+            hello(session, timeout=1.0)
         session.close()
     assert eventually(lambda: not frozen.is_running())
 
 
-def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address, net: Net) -> None:
+def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address) -> None:
     """SIGSTOP -> deadline -> the worker ends the frozen process -> run in a new session."""
     with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
         frozen = psutil.Process(session.facts["pid"])
         frozen.suspend()
         with pytest.raises(WorkerError, match="no answer within 1 s"):
-            session.call("network", [net.picture], timeout=1.0)
+            hello(session, timeout=1.0)
     with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
-        np.testing.assert_array_equal(session.call("network", [net.picture])[0], net.answer)
+        assert hello(session)["pid"] == session.facts["pid"]
     assert not frozen.is_running()
 
 
@@ -181,7 +131,7 @@ def heeded_ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("heeded_ctrl_c")
-def test_ctrl_c_ends_a_call_and_its_session(worker: Address, net: Net) -> None:
+def test_ctrl_c_ends_a_call_and_its_session(worker: Address) -> None:
     """A call under way -> SIGINT -> KeyboardInterrupt here, and the worker is free again."""
 
     def call_under_way() -> bool:
@@ -192,16 +142,15 @@ def test_ctrl_c_ends_a_call_and_its_session(worker: Address, net: Net) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
         psutil.Process(session.facts["pid"]).suspend()
         assert eventually(lambda: not call_under_way())
         interrupter = threading.Thread(target=interrupt)
         interrupter.start()
         with pytest.raises(KeyboardInterrupt):
-            session.call("network", [net.picture])
+            hello(session)
         interrupter.join()
         with pytest.raises(WorkerError, match="the session is closed"):
-            session.call("network", [net.picture])
+            hello(session)
     with WorkerSession.connect(*worker) as session:
         assert session.facts["pid"]
 
@@ -214,13 +163,6 @@ def test_a_worker_of_another_version_is_refused(
     for _ in range(2):
         with pytest.raises(WorkerError, match=r"runs version .*, this is 9\.9\.9"):
             WorkerSession.connect(*worker)
-
-
-def test_an_input_of_another_shape_is_refused_by_the_worker(worker: Address, net: Net) -> None:
-    with WorkerSession.connect(*worker) as session:
-        session.load([net.code])
-        with pytest.raises(WorkerError, match=r"cannot do this: .*shape"):
-            session.call("network", [net.picture[:, :, :5]])
 
 
 def test_an_unknown_config_is_told_at_the_start() -> None:
@@ -246,24 +188,6 @@ def test_a_peer_that_never_answers_hits_the_deadline() -> None:
         pytest.raises(WorkerError, match="no answer within 1 s"),
     ):
         WorkerSession.connect(*listener.getsockname(), timeout=1.0)
-
-
-def test_a_program_of_another_board_is_refused(net: Net) -> None:
-    with (
-        local_worker("ultra96") as address,
-        WorkerSession.connect(*address) as session,
-        pytest.raises(ConfigError, match="another board"),
-    ):
-        session.load([net.code])
-
-
-def test_a_corrupt_program_is_refused(worker: Address, net: Net) -> None:
-    assert net.code.vta is not None
-    with (
-        WorkerSession.connect(*worker) as session,
-        pytest.raises(PackageError),
-    ):
-        session.load([replace(net.code, vta=net.code.vta[:100])])
 
 
 def test_a_client_that_speaks_something_else_does_no_harm(worker: Address) -> None:
@@ -325,7 +249,7 @@ def test_a_local_worker_ends_with_the_process_that_started_it() -> None:
     assert eventually(lambda: not any(child.is_running() for child in children))
 
 
-def test_a_tracker_hands_out_the_worker(net: Net) -> None:
+def test_a_tracker_hands_out_the_worker() -> None:
     """Registered, requested by key, and offered again after the session."""
     tracker = TvmTracker("127.0.0.1", port=29190, port_end=29390, silent=True)
     command = agent_command(config="pynq_z1", tracker=("127.0.0.1", tracker.port))
