@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ CONNECT_TIMEOUT_S = 30.0
 CALL_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 60.0
 TURN_S = 0.25
+LEAVE_TIMEOUT_S = 2.0
 CUT_TIMEOUT_S = 10.0
 """Within this a call whose connection was cut has failed."""
 
@@ -122,9 +123,15 @@ class WorkerSession:
 
     def _close(self) -> None:
         session, self._session, self._node = self._session, None, None
-        if session is not None and not self._line.is_cut:
+        if session is None or self._line.is_cut:
+            return
+
+        def leave() -> None:
             # Objects of the session may live on, in a traceback say; they must not hold it open.
             session.get_function("CloseRPCConnection")()
+
+        with suppress(WorkerError):  # it does not answer, and its line is cut
+            _within(LEAVE_TIMEOUT_S, self._address, leave, self._line)
 
     def __enter__(self) -> WorkerSession:
         return self
