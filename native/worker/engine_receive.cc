@@ -81,9 +81,15 @@ std::string Engine::DutyProblem(int peer, const Header& header) const {
                  ? ""
                  : what + "of a task that does not exist";
     case Kind::kRegion:
-      return header.task < tasks || header.task == transport::kFrameTask
+      if (header.task >= tasks && header.task != transport::kFrameTask) {
+        return what + "of a task that does not exist";
+      }
+      [[fallthrough]];
+    case Kind::kInput:
+      return header.tensor < program_.tensors.size() &&
+                     Contains(program_.tensors[header.tensor].box, header.box)
                  ? ""
-                 : what + "of a task that does not exist";
+                 : what + Text(header.box) + " is not in tensor " + std::to_string(header.tensor);
     default:
       return "";
   }
