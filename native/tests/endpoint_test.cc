@@ -182,14 +182,16 @@ void WhoWaitsIsNotRead() {
   for (uint64_t i = 0; i < kMessages; ++i) {
     link.ends[1]->Send(0, Region(i), Whole(Noise(kBytes, i)));
   }
-  // The other way still goes.
-  link.ends[0]->Send(1, Region(7), Whole(Noise(100000, 7)));
-  link.handlers[1].WaitForMessages(1);
-  // Asked in vain, it still waits; PONGs tell the sender that its peer lives.
+  // Asked in vain, it still waits.
   link.ends[0]->Resume();
-  const auto pongs = link.handlers[1].WaitForMessages(3);
-  CHECK_EQ(static_cast<int>(pongs[2].header.kind), static_cast<int>(Kind::kPong));
-  CHECK_EQ(pongs[2].header.frame, 0U);
+  // The other way still goes, and PONGs tell the sender that its peer lives.
+  link.ends[0]->Send(1, Region(7), Whole(Noise(100000, 7)));
+  int pongs = 0;
+  for (const auto& message : link.handlers[1].WaitForMessages(3)) {
+    CHECK_EQ(message.header.frame, message.header.kind == Kind::kPong ? 0U : 7U);
+    pongs += message.header.kind == Kind::kPong ? 1 : 0;
+  }
+  CHECK_EQ(pongs, 2);
   CHECK_EQ(link.handlers[0].messages(), 0U);
   CHECK(asked >= 2);
   CHECK(link.ends[1]->Queued(0) > 0);

@@ -3,24 +3,54 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
+
+#include "clock.h"
 
 namespace lcp_tvm::transport {
 
-ssize_t Connection::Read(uint64_t budget, uint64_t* room) {
-  iovec parts[2];
-  msghdr in{};
-  in.msg_iov = parts;
-  in.msg_iovlen = static_cast<decltype(in.msg_iovlen)>(reader.Space(&parts));
-  if (parts[0].iov_len > budget) {
-    parts[0].iov_len = static_cast<size_t>(budget);
-    in.msg_iovlen = 1;
+Reader::State Connection::ReadTurn() {
+  uint64_t budget = Outbox::kTurnBytes;
+  for (;;) {
+    iovec parts[2];
+    msghdr in{};
+    in.msg_iov = parts;
+    in.msg_iovlen = static_cast<decltype(in.msg_iovlen)>(reader_.Space(&parts));
+    if (parts[0].iov_len > budget) {
+      parts[0].iov_len = static_cast<size_t>(budget);
+      in.msg_iovlen = 1;
+    }
+    const size_t room = parts[0].iov_len + (in.msg_iovlen > 1 ? parts[1].iov_len : 0);
+    const ssize_t count = recvmsg(fd.get(), &in, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+      return Reader::State::kReading;
+    }
+    if (count <= 0) {
+      why_ = count < 0             ? ErrorText(errno)
+             : reader_.InMessage() ? "it closed the connection in the middle of a message"
+                                   : "it closed the connection";
+      return Reader::State::kBroken;
+    }
+    const auto bytes = static_cast<size_t>(count);
+    const int64_t now_ns = NowNs();
+    exchange_->Heard(peer, now_ns);
+    const Reader::State state = Judge(reader_.Took(bytes, now_ns));
+    budget -= std::min<uint64_t>(budget, bytes);
+    // epoll tells if there is more.
+    if (state != Reader::State::kReading || bytes < room || budget == 0) {
+      return state;
+    }
   }
-  *room = 0;
-  for (size_t i = 0; i < static_cast<size_t>(in.msg_iovlen); ++i) {
-    *room += parts[i].iov_len;
+}
+
+Reader::State Connection::Retry() { return Judge(reader_.Retry(NowNs())); }
+
+Reader::State Connection::Judge(Reader::State state) {
+  if (state == Reader::State::kBroken) {
+    why_ = "it broke a rule: " + reader_.why();
   }
-  return recvmsg(fd.get(), &in, MSG_DONTWAIT);
+  return state;
 }
 
 bool Connection::End() {

@@ -2,10 +2,9 @@
 #ifndef LCP_TVM_TRANSPORT_CONNECTION_H_
 #define LCP_TVM_TRANSPORT_CONNECTION_H_
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "outbox.h"
@@ -18,6 +17,8 @@ namespace lcp_tvm::transport {
 class Exchange {
  public:
   virtual ~Exchange() = default;
+  /*! \brief Bytes have come. */
+  virtual void Heard(int peer, int64_t now_ns) = 0;
   virtual Place Receive(int peer, const Header& header) = 0;
   virtual void Received(int peer, const Header& header, const Place& place,
                         const Passage& passage) = 0;
@@ -28,10 +29,15 @@ class Exchange {
 class Connection : private Sink {
  public:
   Connection(uint64_t id, int peer, Fd socket, uint64_t run, Exchange* exchange)
-      : id(id), peer(peer), fd(std::move(socket)), reader(run, this), exchange_(exchange) {}
+      : id(id), peer(peer), fd(std::move(socket)), exchange_(exchange), reader_(run, this) {}
 
-  /*! \brief Read what has come, for the reader to take; as recv. `room`: what could have come. */
-  ssize_t Read(uint64_t budget, uint64_t* room);
+  /*!
+   * \brief Read what has come, for one turn, and hand it on. kWaiting: until `Retry`. kBroken: it
+   * has ended, or broken a rule, and is to be closed; see `why`.
+   */
+  Reader::State ReadTurn();
+  Reader::State Retry();
+  const std::string& why() const { return why_; }
 
   /*! \brief Stop all traffic; any thread. True the first time. */
   bool End();
@@ -44,7 +50,6 @@ class Connection : private Sink {
   Outbox outbox;
 
   // Of the endpoint's thread.
-  Reader reader;
   /*! \brief The reader waits; when to say the next PONG. */
   bool held = false;
   int64_t pong_ns = 0;
@@ -55,7 +60,11 @@ class Connection : private Sink {
   Place Receive(const Header& header) override;
   void Received(const Header& header, const Place& place, const Passage& passage) override;
 
+  Reader::State Judge(Reader::State state);
+
   Exchange* exchange_;
+  Reader reader_;
+  std::string why_;
   std::atomic<bool> ended_{false};
 };
 

@@ -31,23 +31,8 @@ constexpr uint64_t kFirstId = 2;
 constexpr int64_t kMs = 1000000;
 /*! \brief A connection that is held back says so often that this node is alive. */
 constexpr int64_t kPongNs = 500 * kMs;
-/*! \brief Without descriptors left, accepting waits so long. */
-constexpr int64_t kAcceptPauseNs = 200 * kMs;
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 using ConnectionPtr = std::shared_ptr<Connection>;
-
-/*! \brief A copy of some bytes. */
-Payload Text(std::string text) {
-  auto copy = std::make_shared<const std::string>(std::move(text));
-  Payload payload;
-  payload.data = reinterpret_cast<const uint8_t*>(copy->data());
-  payload.array.ndim = 1;
-  payload.array.end[0] = static_cast<uint32_t>(copy->size());
-  payload.part = payload.array;
-  payload.keep = std::move(copy);
-  return payload;
-}
 
 }  // namespace
 
@@ -56,11 +41,9 @@ class Endpoint::Impl : public Exchange {
   Impl(EndpointOptions options, Handler* handler)
       : options_(std::move(options)),
         handler_(handler),
-        listener_(Listen(options_.host, &port_)),
         peers_(options_.nodes),
-        lobby_(options_) {
+        lobby_(options_, &poller_, kListenId) {
     poller_.Add(mailbox_.wake(), kWakeId);
-    poller_.Add(listener_, kListenId);
     thread_ = std::thread([this] { Loop(); });
   }
 
@@ -69,7 +52,7 @@ class Endpoint::Impl : public Exchange {
     thread_.join();
   }
 
-  uint16_t port() const { return port_; }
+  uint16_t port() const { return lobby_.port(); }
 
   void Connect(int peer, const std::string& host, uint16_t port, int timeout_ms) {
     const std::string who = "node " + std::to_string(peer);
@@ -147,6 +130,8 @@ class Endpoint::Impl : public Exchange {
 
   // What follows runs on the endpoint's thread.
 
+  void Heard(int peer, int64_t now_ns) override { peers_.Heard(peer, now_ns); }
+
   Place Receive(int peer, const Header& header) override { return handler_->Receive(peer, header); }
 
   void Received(int peer, const Header& header, const Place& place,
@@ -163,7 +148,7 @@ class Endpoint::Impl : public Exchange {
       for (size_t i = 0; i < clock.size(); ++i) {
         clock[i] = static_cast<char>(now_ns >> (8 * i));
       }
-      Queue(connection, header, Text(clock), /*told=*/false);
+      Queue(connection, header, OwnBytes(std::move(clock)), /*told=*/false);
     }
   }
 
@@ -179,7 +164,7 @@ class Endpoint::Impl : public Exchange {
     if (id == kWakeId) {
       mailbox_.Hush();
     } else if (id == kListenId) {
-      AcceptAll();
+      lobby_.AcceptAll(&next_id_, NowNs());
     } else if (lobby_.Has(id)) {
       Admit(id);
     } else {
@@ -194,7 +179,7 @@ class Endpoint::Impl : public Exchange {
   void Serve(const ConnectionPtr& connection, uint32_t events) {
     if (!connection->held) {
       if ((events & ~uint32_t{EPOLLOUT}) != 0) {
-        ReadTurn(connection);
+        Follow(connection, connection->ReadTurn());
       }
     } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
       Lose(connection, "the connection broke");
@@ -202,22 +187,6 @@ class Endpoint::Impl : public Exchange {
     if ((events & EPOLLOUT) != 0 && !connection->ended() && WriteTurn(*connection)) {
       connection->unwritten = false;
       WatchAgain(*connection);
-    }
-  }
-
-  void AcceptAll() {
-    for (;;) {
-      Fd fd = Accept(listener_.get());
-      if (!fd) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-          accept_again_ns_ = NowNs() + kAcceptPauseNs;
-          poller_.Change(listener_, kListenId, 0);
-        }
-        return;
-      }
-      const uint64_t id = next_id_++;
-      poller_.Add(fd, id);
-      lobby_.Enter(id, std::move(fd), NowNs());
     }
   }
 
@@ -242,53 +211,17 @@ class Endpoint::Impl : public Exchange {
     }
   }
 
-  void ReadTurn(const ConnectionPtr& connection) {
-    uint64_t budget = Outbox::kTurnBytes;
-    for (;;) {
-      uint64_t room = 0;
-      const ssize_t count = connection->Read(budget, &room);
-      if (count < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-          Lose(connection, ErrorText(errno));
-        }
-        return;
-      }
-      if (count == 0) {
-        Lose(connection, connection->reader.InMessage()
-                             ? "it closed the connection in the middle of a message"
-                             : "it closed the connection");
-        return;
-      }
-      const auto bytes = static_cast<uint64_t>(count);
-      const int64_t now_ns = NowNs();
-      peers_.Heard(connection->peer, now_ns);
-      if (!Follow(connection, connection->reader.Took(static_cast<size_t>(count), now_ns))) {
-        return;
-      }
-      budget -= std::min(budget, bytes);
-      if (bytes < room || budget == 0) {
-        return;  // epoll tells if there is more
-      }
-    }
-  }
-
-  /*! \brief Do as the reader says; true: go on reading. */
-  bool Follow(const ConnectionPtr& connection, Reader::State state) {
-    switch (state) {
-      case Reader::State::kReading:
-        break;
-      case Reader::State::kWaiting:
-        connection->pong_ns = NowNs() + kPongNs;
-        break;
-      case Reader::State::kBroken:
-        Lose(connection, "it broke a rule: " + connection->reader.why());
-        return false;
+  /*! \brief Do as its reader says: go on, wait, or end it. */
+  void Follow(const ConnectionPtr& connection, Reader::State state) {
+    if (state == Reader::State::kBroken) {
+      Lose(connection, connection->why());
+      return;
     }
     const bool held = state == Reader::State::kWaiting;
     if (std::exchange(connection->held, held) != held) {
+      connection->pong_ns = NowNs() + kPongNs;
       WatchAgain(*connection);
     }
-    return !held;
   }
 
   void Lose(const ConnectionPtr& connection, const std::string& why) {
@@ -341,7 +274,7 @@ class Endpoint::Impl : public Exchange {
   void Retry() {
     for (const ConnectionPtr& connection : Held()) {
       if (!connection->ended()) {
-        Follow(connection, connection->reader.Retry(NowNs()));
+        Follow(connection, connection->Retry());
       }
     }
   }
@@ -358,11 +291,7 @@ class Endpoint::Impl : public Exchange {
 
   void Tick() {
     const int64_t now_ns = NowNs();
-    lobby_.Expire(now_ns);
-    if (now_ns >= accept_again_ns_) {
-      accept_again_ns_ = kNever;
-      poller_.Change(listener_, kListenId, EPOLLIN);
-    }
+    lobby_.Tick(now_ns);
     for (const ConnectionPtr& connection : Held()) {
       if (now_ns >= connection->pong_ns) {
         connection->pong_ns = now_ns + kPongNs;
@@ -372,13 +301,13 @@ class Endpoint::Impl : public Exchange {
   }
 
   int TimeoutMs() const {
-    int64_t next_ns = std::min(lobby_.Deadline(), accept_again_ns_);
+    int64_t next_ns = lobby_.Deadline();
     for (const auto& [id, connection] : connections_) {
       if (connection->held) {
         next_ns = std::min(next_ns, connection->pong_ns);
       }
     }
-    if (next_ns == kNever) {
+    if (next_ns == std::numeric_limits<int64_t>::max()) {
       return -1;
     }
     return static_cast<int>(std::max<int64_t>((next_ns - NowNs() + kMs - 1) / kMs, 0));
@@ -392,8 +321,6 @@ class Endpoint::Impl : public Exchange {
 
   const EndpointOptions options_;
   Handler* const handler_;
-  uint16_t port_ = 0;
-  Fd listener_;
   std::atomic<uint64_t> next_id_{kFirstId};
 
   Peers peers_;
@@ -403,7 +330,6 @@ class Endpoint::Impl : public Exchange {
   Poller poller_;
   Lobby lobby_;
   std::unordered_map<uint64_t, ConnectionPtr> connections_;
-  int64_t accept_again_ns_ = kNever;
 
   std::thread thread_;
 };
@@ -429,7 +355,7 @@ void Endpoint::Send(int peer, const Header& header, Payload payload) {
 }
 
 void Endpoint::SendText(int peer, const Header& header, const std::string& text) {
-  impl_->Send(peer, header, Text(text.substr(0, kMaxText)));
+  impl_->Send(peer, header, OwnBytes(text.substr(0, kMaxText)));
 }
 
 void Endpoint::Resume() { impl_->Resume(); }

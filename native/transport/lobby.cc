@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <utility>
@@ -11,16 +12,36 @@ namespace lcp_tvm::transport {
 namespace {
 
 constexpr size_t kMaxStrangers = 32;
+/*! \brief Without descriptors left, accepting waits so long. */
+constexpr int64_t kAcceptPauseNs = 200000000;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-void Lobby::Enter(uint64_t id, Fd fd, int64_t now_ns) {
-  if (strangers_.size() == kMaxStrangers) {
-    strangers_.erase(strangers_.begin());
+Lobby::Lobby(EndpointOptions options, Poller* poller, uint64_t listen_id)
+    : options_(std::move(options)),
+      poller_(poller),
+      listen_id_(listen_id),
+      listener_(Listen(options_.host, &port_)) {
+  poller_->Add(listener_, listen_id_);
+}
+
+void Lobby::AcceptAll(std::atomic<uint64_t>* next_id, int64_t now_ns) {
+  Fd fd;
+  while ((fd = Accept(listener_.get()))) {
+    if (strangers_.size() == kMaxStrangers) {
+      strangers_.erase(strangers_.begin());
+    }
+    const uint64_t id = (*next_id)++;
+    poller_->Add(fd, id);
+    Stranger& stranger = strangers_[id];
+    stranger.fd = std::move(fd);
+    stranger.deadline_ns = now_ns + int64_t{options_.hello_timeout_ms} * 1000000;
   }
-  Stranger& stranger = strangers_[id];
-  stranger.fd = std::move(fd);
-  stranger.deadline_ns = now_ns + int64_t{options_.hello_timeout_ms} * 1000000;
+  if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    accept_again_ns_ = now_ns + kAcceptPauseNs;
+    poller_->Change(listener_, listen_id_, 0);
+  }
 }
 
 int Lobby::Read(uint64_t id) {
@@ -67,15 +88,19 @@ Fd Lobby::Leave(uint64_t id) {
   return fd;
 }
 
-void Lobby::Expire(int64_t now_ns) {
+void Lobby::Tick(int64_t now_ns) {
   while (!strangers_.empty() && strangers_.begin()->second.deadline_ns <= now_ns) {
     strangers_.erase(strangers_.begin());
+  }
+  if (now_ns >= accept_again_ns_) {
+    accept_again_ns_ = kNever;
+    poller_->Change(listener_, listen_id_, EPOLLIN);
   }
 }
 
 int64_t Lobby::Deadline() const {
-  return strangers_.empty() ? std::numeric_limits<int64_t>::max()
-                            : strangers_.begin()->second.deadline_ns;
+  return std::min(accept_again_ns_,
+                  strangers_.empty() ? kNever : strangers_.begin()->second.deadline_ns);
 }
 
 }  // namespace lcp_tvm::transport

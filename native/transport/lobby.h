@@ -1,24 +1,29 @@
-// Connections that have come but not said who they are. They are few, and have little time: when
-// there are too many, the one that came first goes.
+// The door: listens, and keeps connections that have come but not said who they are. They are few,
+// and have little time: when there are too many, the one that came first goes.
 #ifndef LCP_TVM_TRANSPORT_LOBBY_H_
 #define LCP_TVM_TRANSPORT_LOBBY_H_
 
+#include <atomic>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
-#include <utility>
 
 #include "greeting.h"
+#include "poller.h"
 #include "socket.h"
 
 namespace lcp_tvm::transport {
 
 class Lobby {
  public:
-  explicit Lobby(EndpointOptions options) : options_(std::move(options)) {}
+  /*! \brief `poller` outlives this; it tells by `listen_id` to call `AcceptAll`. */
+  Lobby(EndpointOptions options, Poller* poller, uint64_t listen_id);
 
-  /*! \brief Take in a stranger under a number that is larger than all before. */
-  void Enter(uint64_t id, Fd fd, int64_t now_ns);
+  uint16_t port() const { return port_; }
+
+  /*! \brief Take in all who have come, under numbers from `next_id` on. */
+  void AcceptAll(std::atomic<uint64_t>* next_id, int64_t now_ns);
   bool Has(uint64_t id) const { return strangers_.count(id) != 0; }
 
   /*!
@@ -32,8 +37,8 @@ class Lobby {
   Fd Leave(uint64_t id);
 
   /*! \brief Close those whose time is over. */
-  void Expire(int64_t now_ns);
-  /*! \brief When the next one's time is over; the largest number when there is none. */
+  void Tick(int64_t now_ns);
+  /*! \brief When to call `Tick` next; the largest number for never. */
   int64_t Deadline() const;
 
  private:
@@ -44,7 +49,13 @@ class Lobby {
     Greeting greeting;
   };
 
-  EndpointOptions options_;
+  const EndpointOptions options_;
+  Poller* const poller_;
+  const uint64_t listen_id_;
+  uint16_t port_ = 0;
+  Fd listener_;
+  /*! \brief When to accept again after descriptors ran out. */
+  int64_t accept_again_ns_ = std::numeric_limits<int64_t>::max();
   /*! \brief By number, hence by age and deadline. */
   std::map<uint64_t, Stranger> strangers_;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "clock.h"
@@ -87,6 +88,17 @@ Message MakeMessage(Header header, Payload payload) {
   message.head_bytes = Encode(header, &message.head);
   message.bytes = message.head_bytes + header.payload;
   return message;
+}
+
+Payload OwnBytes(std::string bytes) {
+  auto copy = std::make_shared<const std::string>(std::move(bytes));
+  Payload payload;
+  payload.data = reinterpret_cast<const uint8_t*>(copy->data());
+  payload.array.ndim = 1;
+  payload.array.end[0] = static_cast<uint32_t>(copy->size());
+  payload.part = payload.array;
+  payload.keep = std::move(copy);
+  return payload;
 }
 
 bool Outbox::Push(Message message) {

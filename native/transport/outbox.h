@@ -6,11 +6,14 @@
 #ifndef LCP_TVM_TRANSPORT_OUTBOX_H_
 #define LCP_TVM_TRANSPORT_OUTBOX_H_
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "handler.h"
@@ -33,6 +36,9 @@ struct Message {
 
 /*! \brief A message that is ready to be queued. */
 Message MakeMessage(Header header, Payload payload);
+
+/*! \brief A payload of some bytes of its own. */
+Payload OwnBytes(std::string bytes);
 
 class Outbox {
  public:

@@ -28,7 +28,8 @@ constexpr int kKeepIdleS = 10;
 constexpr int kKeepIntervalS = 5;
 constexpr int kKeepProbes = 3;
 constexpr int kUserTimeoutMs = 120000;
-// What the system holds and has not sent: little, so that "sent" means sent, and boards have memory.
+// What the system holds and has not sent: little, so that "sent" means sent, and boards have
+// memory.
 constexpr int kMaxUnsentBytes = 1 << 17;
 constexpr int kBacklog = 64;
 
