@@ -10,8 +10,6 @@ namespace {
 
 /*! \brief Whoever has had nothing to do for long sleeps this fraction of that time. */
 constexpr int64_t kLonger = 1000;
-/*! \brief An answer that takes longer does not come. */
-constexpr int64_t kAnswerNs = 5'000'000'000;
 
 }  // namespace
 
@@ -29,7 +27,7 @@ void Thief::AddRoute(const Route& route) {
 
 void Thief::Seek() {
   const int64_t now = NowNs();
-  if (asking_ && now - asked_ns_ > kAnswerNs) {
+  if (asking_ && now - asked_ns_ > answer_ns_) {
     Sleep();
   }
   if (!may_take_ || asking_ || core_.IdleThreads() <= static_cast<int>(taken_.size())) {
@@ -51,10 +49,11 @@ int64_t Thief::NextNs() const {
   if (!may_take_ || !has_peers_ || core_.IdleThreads() <= static_cast<int>(taken_.size())) {
     return kNever;
   }
-  return asking_ ? asked_ns_ + kAnswerNs + 1 : awake_ns_;
+  return asking_ ? asked_ns_ + answer_ns_ + 1 : awake_ns_;
 }
 
 void Thief::Hint(uint32_t victim) {
+  answer_ns_ = kAnswerNs;
   if (!asking_) {
     return;
   }
@@ -204,6 +203,9 @@ void Thief::End(uint64_t frame) {
 }
 
 void Thief::Lost(int peer) {
+  if (peer == program_.gateway) {
+    answer_ns_ = program_.poll_ms * 1'000'000;  // ask until there is one again
+  }
   if (asking_ && (peer == program_.gateway || peer == victim_)) {
     Sleep();
   }

@@ -53,6 +53,8 @@ class Thief {
   void Lost(int peer);
 
  private:
+  static constexpr int64_t kAnswerNs = 5'000'000'000;
+
   using Key = std::pair<uint64_t, int>;
 
   /*! \brief A task that was taken and still lacks something. */
@@ -75,6 +77,8 @@ class Thief {
   bool has_peers_ = false;
   bool asking_ = false;
   int64_t asked_ns_ = 0;
+  /*! \brief An answer that takes longer does not come. */
+  int64_t answer_ns_ = kAnswerNs;
   int victim_ = kAnywhere;
   int64_t awake_ns_ = 0;
   int64_t idle_since_ns_ = 0;

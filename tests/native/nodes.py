@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -80,6 +82,7 @@ class Nodes:
         self.names = node_names(machines)
         self.reads = find_reads(plan)
         self.ports: dict[int, int] = {}
+        self.compute = made_up(plan)
         self._frames = 0
         self._routes = 0
 
@@ -100,6 +103,7 @@ class Nodes:
 
     def bind(self, compute: Compute) -> None:
         """Have all nodes but the client compute the plan's functions so."""
+        self.compute = compute
         for name in self.plan.functions:
             for module in self.modules[:-1]:
                 module["bind"](name, as_function(compute, name))
@@ -110,6 +114,17 @@ class Nodes:
         for number, module in enumerate(self.modules):
             self.ports[number] = json.loads(module["prepare"](program.for_node(number)))["port"]
             self.connect(number, range(number))
+
+    def restore(self, number: int) -> None:
+        """Bring a node back that was lost, as the orchestrator does."""
+        text = self.program().for_node(number)
+        module = self.modules[number]
+        for name in self.plan.functions:
+            module["bind"](name, as_function(self.compute, name))
+        self.ports[number] = json.loads(module["prepare"](text))["port"]
+        self.connect(number, range(number))
+        for other in range(number + 1, len(self.modules)):
+            self.connect(other, [number])
 
     def connect(self, number: int, peers: Sequence[int]) -> None:
         addresses = [[peer, "127.0.0.1", self.ports[peer]] for peer in peers]
@@ -148,6 +163,18 @@ class Nodes:
     def stats(self, number: int) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(self.modules[number]["stats"]())
         return values
+
+    def spans(self) -> list[list[list[Any]]]:
+        """Return the timeline by node, once all data that was sent has come."""
+        found: list[list[list[Any]]] = [[] for _ in self.modules]
+        end = time.monotonic() + WAIT_MS / 1e3
+        while time.monotonic() < end:
+            for number, spans in enumerate(found):
+                spans += self.stats(number)["spans"]
+            lanes = Counter(span[0] for spans in found for span in spans)
+            if lanes["send"] == lanes["receive"] > 0:
+                return found
+        raise AssertionError(f"what was sent and what came differ: {lanes}")
 
 
 def as_function(compute: Compute, name: str) -> Any:
