@@ -79,6 +79,18 @@ class Recorder : public Handler {
   std::vector<Message> WaitForMessages(size_t count) {
     return WaitFor(count, &messages_, "messages");
   }
+  /*! \brief The first message of a frame. */
+  Message WaitForFrame(uint64_t frame) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    auto found = messages_.end();
+    const bool come = changed_.wait_for(lock, kPatience, [&] {
+      found = std::find_if(messages_.begin(), messages_.end(),
+                           [&](const Message& each) { return each.header.frame == frame; });
+      return found != messages_.end();
+    });
+    CHECK(come, "frame " + std::to_string(frame));
+    return *found;
+  }
   std::vector<Message> WaitForSent(size_t count) { return WaitFor(count, &sent_, "sent"); }
   std::vector<std::pair<int, std::string>> WaitForLost(size_t count) {
     return WaitFor(count, &lost_, "lost");
