@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fuzz the receiving path, under AddressSanitizer and UndefinedBehaviorSanitizer: with libFuzzer
-# where clang++ (or CLANGXX) has it (Debian: clang), else by the driver in native/fuzz with random mutations.
+# where clang++ (or CLANGXX) has it (Debian: clang), else by the driver in native/fuzz, which mutates
+# at random.
 # Usage, in an environment with the project and its dev extra installed: native/fuzz.sh [SECONDS]
 set -eu
 cd "$(dirname "$0")/.."

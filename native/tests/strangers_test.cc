@@ -1,6 +1,8 @@
 // Who is not a peer, or ceases to behave as one, is sent away; the others notice nothing.
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <future>
 #include <random>
@@ -249,6 +251,21 @@ void CrowdsAreThinned() {
   house.CheckPeer();
 }
 
+void DescriptorsThatRunOutComeBack() {
+  House house;
+  rlimit before{};
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);
+  close(next);
+  // One more descriptor is for the stranger's own end; to accept it there is none.
+  rlimit few{static_cast<rlim_t>(next) + 1, before.rlim_max};
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Raw raw(house.end->port());
+  house.CheckPeer();
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  raw.Greet(2);
+}
+
 void PeersThatMisbehaveAreLost() {
   House house;
   Bytes whole;
@@ -356,6 +373,7 @@ int main(int argc, char** argv) {
                {"nobody there", NobodyThere},
                {"slow strangers are closed", SlowStrangersAreClosed},
                {"crowds are thinned", CrowdsAreThinned},
+               {"descriptors that run out come back", DescriptorsThatRunOutComeBack},
                {"peers that misbehave are lost", PeersThatMisbehaveAreLost},
                {"cut connections are lost", CutConnectionsAreLost},
                {"a held connection that breaks is lost", AHeldConnectionThatBreaksIsLost},

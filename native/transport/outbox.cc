@@ -27,7 +27,8 @@ class Parts {
   Parts(const Message& message, uint64_t budget, std::vector<uint8_t>* packed) : left_(budget) {
     uint64_t from = 0;
     if (message.sent < message.head_bytes) {
-      Add(message.head.data() + message.sent, message.head_bytes - message.sent);
+      const auto gone = static_cast<size_t>(message.sent);
+      Add(message.head.data() + gone, message.head_bytes - gone);
     } else {
       from = message.sent - message.head_bytes;
     }
@@ -149,7 +150,7 @@ ssize_t Outbox::WriteSome(int fd, Message* message, bool last, uint64_t budget) 
   Parts parts(*message, budget, &packed_);
   msghdr out{};
   out.msg_iov = parts.data();
-  out.msg_iovlen = parts.count();
+  out.msg_iovlen = static_cast<decltype(out.msg_iovlen)>(parts.count());
   const bool more = !last || message->sent + parts.bytes() < message->bytes;
   const ssize_t count = sendmsg(fd, &out, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
   if (count > 0) {
