@@ -122,7 +122,8 @@ class WorkerSession:
             self._close()
 
     def _close(self) -> None:
-        session, self._session, self._node = self._session, None, None
+        session, self._session = self._session, None
+        node, self._node = self._node, None  # to let go of it asks the worker, too
         if session is None or self._line.is_cut:
             return
 
@@ -132,6 +133,7 @@ class WorkerSession:
 
         with suppress(WorkerError):  # it does not answer, and its line is cut
             _within(LEAVE_TIMEOUT_S, self._address, leave, self._line)
+        del node
 
     def __enter__(self) -> WorkerSession:
         return self
