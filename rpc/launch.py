@@ -30,6 +30,9 @@ from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.workers import Workers, local_count, local_workers
 from lcp_tvm.targets import parse_targets
 
+ATTEMPT_TIMEOUT_S = 5.0
+"""An attempt to get a lost node back; a cluster that is closed waits for no longer than this."""
+
 Progress = Callable[[str, float], None]
 _T = TypeVar("_T")
 
@@ -129,8 +132,8 @@ class Launch:
         hosts = tuple(resolve(*address)[0] for address in addresses)
         client = NearNode.make(silence_s=self._settings.silence_s)
         self._stack.callback(client.close)
-        recovery_s = self._settings.recovery_s
-        return Crew(names, machines, nodes, hosts, client, lambda n: ready(n, recovery_s), cluster)
+        attempt_s = min(self._settings.recovery_s, ATTEMPT_TIMEOUT_S)
+        return Crew(names, machines, nodes, hosts, client, lambda n: ready(n, attempt_s), cluster)
 
     def _has_gateway(self, workers: Workers) -> bool:
         """Whether a node of its own is the gateway."""
