@@ -56,7 +56,6 @@ std::vector<BlockRef> Compute::Call(Job* job, int thread) {
     throw std::runtime_error("it gave " + std::to_string(results.size()) + " results, not " +
                              std::to_string(task.writes.size()));
   }
-  job->charge = Charge();
   std::vector<BlockRef> blocks;
   for (size_t i = 0; i < results.size(); ++i) {
     const Write& write = task.writes[i];
@@ -65,11 +64,11 @@ std::vector<BlockRef> Compute::Call(Job* job, int thread) {
     if (!problem.empty()) {
       throw std::runtime_error("result " + std::to_string(i) + " " + problem);
     }
-    const uint64_t bytes = program_.Bytes(write.tensor, write.box);
-    budget_->TakeAnyway(bytes);
+    Charge charge = job->charge.Split(program_.Bytes(write.tensor, write.box));
     blocks.push_back(std::make_shared<Block>(
-        Block{write.tensor, write.box, std::move(results[i]), Charge(budget_, bytes)}));
+        Block{write.tensor, write.box, std::move(results[i]), std::move(charge)}));
   }
+  job->charge = Charge();
   return blocks;
 }
 

@@ -43,8 +43,8 @@ struct Outcome {
 class Compute {
  public:
   /*! \brief All of them outlive this. */
-  Compute(const Program& program, Functions* functions, std::shared_ptr<MemoryBudget> budget)
-      : program_(program), functions_(functions), budget_(std::move(budget)) {}
+  Compute(const Program& program, Functions* functions)
+      : program_(program), functions_(functions) {}
 
   /*! \brief What a job will take beside what has come for it. */
   uint64_t BytesOf(const Job& job) const;
@@ -61,7 +61,6 @@ class Compute {
 
   const Program& program_;
   Functions* functions_;
-  std::shared_ptr<MemoryBudget> budget_;
   std::mutex mutex_;
   std::condition_variable hurry_;
   bool hurrying_ = false;

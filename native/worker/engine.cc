@@ -45,7 +45,7 @@ Engine::Engine(Program program, EngineOptions options, Functions* functions,
       options_(std::move(options)),
       functions_(functions),
       budget_(std::move(budget)),
-      compute_(program_, functions, budget_),
+      compute_(program_, functions),
       queue_(program_, this),
       pool_(program_, this),
       thief_(program_, this, [this] { return queue_.ServeSelf(); }),
@@ -99,16 +99,7 @@ void Engine::Connect(const std::vector<PeerAddress>& peers, int timeout_ms) {
 void Engine::AddRoute(const std::string& json) {
   RoutePlan plan;
   plan.route = ReadRoute(json, program_);
-  for (int task = 0; task < program_.outputs(); ++task) {
-    const int place = plan.route.places[task];
-    const bool may_run =
-        place == program_.node || (place == kAnywhere && plan.route.takes[program_.node]);
-    const std::string& function = program_.functions[program_.tasks[task].own.function].name;
-    if (may_run && !functions_->Knows(function)) {
-      FailNode("route: task '" + program_.tasks[task].name + "' is to run here, and function '" +
-               function + "' is not loaded");
-    }
-  }
+  const uint64_t call_bytes = CheckFunctions(plan.route);
   plan.wiring = MakeWiring(program_, plan.route);
   plan.steal = MakeStealPlan(program_, plan.route);
   const Turn turn(this);
@@ -120,9 +111,33 @@ void Engine::AddRoute(const std::string& json) {
   if (!is_new) {
     FailNode("route: there is one of id " + std::to_string(id) + " already");
   }
+  call_bytes_ = std::max(call_bytes_, call_bytes);
   if (options_.cores > 0) {
     thief_.AddRoute(entry->second.route);
   }
+}
+
+uint64_t Engine::CheckFunctions(const Route& route) const {
+  uint64_t most = 0;
+  for (int number = 0; number < program_.outputs(); ++number) {
+    const int place = route.places[number];
+    if (place != program_.node && (place != kAnywhere || !route.takes[program_.node])) {
+      continue;
+    }
+    const Task& task = program_.tasks[number];
+    for (const bool is_fallback : {false, true}) {
+      if (is_fallback && !task.fallback) {
+        continue;
+      }
+      const FunctionFacts& function = program_.functions[task.way(is_fallback).function];
+      most = std::max(most, function.peak_bytes);
+      if (!functions_->Knows(function.name)) {
+        FailNode("route: task '" + task.name + "' is to run here, and function '" + function.name +
+                 "' is not loaded");
+      }
+    }
+  }
+  return most;
 }
 
 void Engine::Keep(const std::string& name, const std::vector<const DLTensor*>& inputs) {
@@ -250,6 +265,9 @@ void Engine::SendInput(int node, const FrameState& frame, const BlockRef& block)
 }
 
 void Engine::Submit(Job job) {
+  if (FrameState* frame = frames_.Find(job.frame)) {
+    ++frame->unfinished;
+  }
   const std::pair<uint64_t, int> key{job.frame, job.task};
   ready_.emplace(key, std::move(job));
   ++to_wake_;
@@ -308,6 +326,7 @@ void Engine::Conclude(const Ending& ending) {
 }
 
 void Engine::EndFrame(uint64_t frame) {
+  progress_ns_ = NowNs();
   frames_.End(frame);
   ready_.erase(ready_.lower_bound({frame, 0}), ready_.lower_bound({frame + 1, 0}));
   queue_.End(frame);
@@ -331,8 +350,8 @@ void Engine::PeerLost(int peer, const std::string& why) {
     heartbeat_.Remove(peer);
     inbox_.Push({"lost", -1, peer, why, {}});
   } else if (peer == program_.client) {
-    for (const uint64_t frame : frames_.Numbers()) {
-      EndFrame(frame);
+    while (!frames_.all().empty()) {
+      EndFrame(frames_.all().begin()->first);
     }
   } else {
     endpoint_->SendText(program_.client, Note(Kind::kLink, 0, 0, 0, static_cast<uint32_t>(peer)),
@@ -365,14 +384,13 @@ void Engine::Work(int thread) {
 bool Engine::PickJob(Job* job) {
   for (auto entry = ready_.begin(); entry != ready_.end(); ++entry) {
     const uint64_t bytes = compute_.BytesOf(entry->second);
-    const Room room = MakeRoom(bytes, &entry->second.charge);
-    if (room == Room::kYes) {
+    if (MakeRoom(bytes, 0, &entry->second.charge)) {
       *job = std::move(entry->second);
       ready_.erase(entry);
       ++running_;
       return true;
     }
-    if (room == Room::kNever) {
+    if (!MayWait(bytes, HasOlder(entry->first.first))) {
       const std::string& task = program_.tasks[entry->second.task].name;
       Fail(entry->second.frame, "task '" + task + "': " + Shortage(bytes));
       return false;

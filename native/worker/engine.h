@@ -111,9 +111,10 @@ class Engine final : public transport::Handler, public Core {
     uint64_t frame;
     std::string reason;
   };
-  enum class Room { kYes, kLater, kNever };
 
   bool IsClient() const { return program_.node == program_.client; }
+  /*! \brief Whether all functions are there that a route may want here; the most a call takes. */
+  uint64_t CheckFunctions(const Route& route) const;
   const RoutePlan* FindRoute(uint32_t id) const;
   /*! \brief The frame of a message, which may be its first; nullptr and why: there is none. */
   FrameState* FrameOf(const transport::Header& header, std::string* why);
@@ -124,8 +125,10 @@ class Engine final : public transport::Handler, public Core {
   std::string InputProblem(int peer, const transport::Header& header, const RoutePlan& route) const;
   std::string RegionProblem(int peer, const transport::Header& header, const FrameState& frame,
                             bool* is_wanted) const;
-  Room MakeRoom(uint64_t bytes, Charge* charge);
-  bool WillFreeMemory() const;
+  bool MakeRoom(uint64_t bytes, uint64_t leave, Charge* charge);
+  bool MayWait(uint64_t bytes, bool has_older) const;
+  /*! \brief Whether an older frame has something to do here, after which it holds less. */
+  bool HasOlder(uint64_t frame) const;
   std::string Shortage(uint64_t bytes) const;
 
   // engine_handle.cc: what messages bring about.
@@ -181,7 +184,10 @@ class Engine final : public transport::Handler, public Core {
   Heartbeat heartbeat_;
   /*! \brief Somebody waits for memory: the alarm rings when some is freed. */
   std::atomic<bool> starving_{false};
-  int64_t sent_ns_ = 0;
+  /*! \brief The most that a call here takes; data of newer frames leaves room for it. */
+  uint64_t call_bytes_ = 0;
+  /*! \brief When something last happened that may have freed memory. */
+  int64_t progress_ns_ = 0;
 
   Alarm alarm_;
   std::unique_ptr<transport::Endpoint> endpoint_;

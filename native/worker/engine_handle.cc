@@ -33,6 +33,7 @@ void Engine::Received(int peer, const Header& header, const Place& place, const 
   }
   stats_.Received(peer, header, passage);
   if (header.kind == Kind::kRegion || header.kind == Kind::kInput) {
+    progress_ns_ = NowNs();
     Handle(peer, header, std::static_pointer_cast<const Block>(place.keep), "");
   } else if (header.kind == Kind::kPong) {
     const auto clock = std::static_pointer_cast<const std::string>(place.keep);
@@ -47,7 +48,7 @@ void Engine::Sent(int peer, const Header& header, const Passage& passage) {
   if (stopping_) {
     return;
   }
-  sent_ns_ = passage.end_ns;
+  progress_ns_ = NowNs();
   stats_.Sent(peer, header, passage);
   const bool is_for_thief = header.kind == Kind::kRegion && header.task == transport::kFrameTask &&
                             header.word < program_.tasks.size();
@@ -222,6 +223,7 @@ void Engine::Spread(const Supply& supply, const BlockRef& block, FrameState* fra
     const bool is_output = use.task == program_.outputs();
     auto [entry, is_new] = frame->gathers.try_emplace(use.task);
     if (is_new) {
+      ++frame->unfinished;
       entry->second = std::make_unique<Gather>(
           is_output ? &program_.collect : &program_.tasks[use.task].own.reads,
           is_output ? -1 : program_.tasks[use.task].needs);
@@ -240,6 +242,7 @@ void Engine::StartReadless(FrameState* frame) {
   for (const int task : frame->route->wiring.readless) {
     const auto [entry, is_new] = frame->gathers.try_emplace(task);
     if (is_new) {
+      ++frame->unfinished;
       entry->second = std::make_unique<Gather>(&program_.tasks[task].own.reads, -1);
       Start(task, frame);
     }
@@ -248,6 +251,7 @@ void Engine::StartReadless(FrameState* frame) {
 
 void Engine::Start(int task, FrameState* frame) {
   std::unique_ptr<Gather> gather = std::exchange(frame->gathers[task], nullptr);
+  --frame->unfinished;
   if (task == program_.outputs()) {
     inbox_.Push({"done", static_cast<int64_t>(frame->number), -1, "", std::move(gather)});
     endings_.push_back({frame->number, ""});
@@ -258,12 +262,14 @@ void Engine::Start(int task, FrameState* frame) {
 
 void Engine::Complete(Job job, Outcome outcome) {
   --running_;
+  progress_ns_ = NowNs();
   stats_.Computed(job, outcome);
   thief_.Done();
   FrameState* frame = frames_.Find(job.frame);
   if (frame == nullptr) {
     return;
   }
+  --frame->unfinished;
   if (!outcome.problem.empty()) {
     Fail(job.frame, "task '" + program_.tasks[job.task].name + "': " + outcome.problem);
     return;

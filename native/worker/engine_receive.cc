@@ -1,4 +1,5 @@
 // What is due from peers, and where it goes.
+#include <algorithm>
 #include <new>
 
 #include "engine.h"
@@ -122,11 +123,12 @@ Place Engine::ReceiveElements(int peer, const Header& header) {
     return Drop();
   }
   auto block = std::make_shared<Block>();
-  const Room room = MakeRoom(header.payload, &block->charge);
-  if (room == Room::kLater) {
-    return {Place::Verdict::kWait, nullptr, nullptr, ""};
-  }
-  if (room == Room::kNever) {
+  // The oldest frame may have all of the memory, so that it comes to its end.
+  const bool has_older = HasOlder(header.frame);
+  if (!MakeRoom(header.payload, has_older ? call_bytes_ : 0, &block->charge)) {
+    if (MayWait(header.payload, has_older || !ready_.empty())) {
+      return {Place::Verdict::kWait, nullptr, nullptr, ""};
+    }
     Fail(header.frame, "data of a frame: " + Shortage(header.payload));
     return Drop();
   }
@@ -187,32 +189,41 @@ std::string Engine::RegionProblem(int peer, const Header& header, const FrameSta
   return wanted == Thief::Wanted::kNeverAsked ? "the task does not read it" : "";
 }
 
-Engine::Room Engine::MakeRoom(uint64_t bytes, Charge* charge) {
-  if (!budget_->Take(bytes)) {
+bool Engine::MakeRoom(uint64_t bytes, uint64_t leave, Charge* charge) {
+  if (!budget_->Take(bytes, leave)) {
     starving_ = true;  // before the second attempt: what is freed after it rings the alarm
-    if (!budget_->Take(bytes)) {
-      const bool is_possible = bytes <= budget_->limit() && WillFreeMemory();
-      return is_possible ? Room::kLater : Room::kNever;
+    if (!budget_->Take(bytes, leave)) {
+      alarm_.RingBy(NowNs() + options_.silence_ms * 1'000'000);
+      return false;
     }
   }
   *charge = Charge(budget_, bytes);
-  return Room::kYes;
+  return true;
 }
 
-bool Engine::WillFreeMemory() const {
+bool Engine::MayWait(uint64_t bytes, bool has_older) const {
+  if (bytes > budget_->limit()) {
+    return false;
+  }
   if (running_ > 0) {
     return true;
   }
-  // Peers that wait for each other's memory would wait for ever.
-  if (NowNs() - sent_ns_ > options_.silence_ms * 1'000'000) {
+  // Nodes that wait for each other's memory, or for what stands behind it, would wait for ever.
+  if (NowNs() - progress_ns_ >= options_.silence_ms * 1'000'000) {
     return false;
   }
+  bool is_sending = false;
   for (int peer = 0; peer < static_cast<int>(program_.nodes.size()); ++peer) {
-    if (endpoint_->Queued(peer) > 0) {
-      return true;
-    }
+    is_sending = is_sending || endpoint_->Queued(peer) > 0;
   }
-  return false;
+  return has_older || is_sending;
+}
+
+bool Engine::HasOlder(uint64_t frame) const {
+  const auto& all = frames_.all();
+  return std::any_of(all.begin(), all.lower_bound(frame), [this](const auto& entry) {
+    return entry.second.unfinished > 0 || queue_.Has(entry.first) || thief_.Has(entry.first);
+  });
 }
 
 std::string Engine::Shortage(uint64_t bytes) const {

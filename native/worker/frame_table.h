@@ -3,6 +3,7 @@
 #define LCP_TVM_WORKER_FRAME_TABLE_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <unordered_map>
@@ -21,6 +22,8 @@ struct FrameState {
   size_t inputs_missing = 0;
   /*! \brief By task of settled place, what has come for it; nothing once it has started. */
   std::unordered_map<int, std::unique_ptr<Gather>> gathers;
+  /*! \brief Gathers that have not started, and jobs that have not ended. */
+  int unfinished = 0;
 };
 
 class FrameTable {
@@ -35,6 +38,8 @@ class FrameTable {
   bool HasEnded(uint64_t number) const {
     return frames_.count(number) == 0 && (number < floor_ || ended_.count(number) > 0);
   }
+  /*! \brief The frames under way, the oldest first. */
+  const std::map<uint64_t, FrameState>& all() const { return frames_; }
   bool IsFull() const { return frames_.size() >= kMaxFrames; }
   FrameState& Add(uint64_t number, const RoutePlan& route, size_t inputs) {
     FrameState& frame = frames_[number];
@@ -52,16 +57,9 @@ class FrameTable {
       ended_.erase(ended_.begin());
     }
   }
-  std::vector<uint64_t> Numbers() const {
-    std::vector<uint64_t> numbers;
-    for (const auto& [number, frame] : frames_) {
-      numbers.push_back(number);
-    }
-    return numbers;
-  }
 
  private:
-  std::unordered_map<uint64_t, FrameState> frames_;
+  std::map<uint64_t, FrameState> frames_;
   std::set<uint64_t> ended_;
   uint64_t floor_ = 0;
 };

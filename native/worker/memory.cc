@@ -46,18 +46,15 @@ bool SameType(DLDataType a, DLDataType b) {
 
 }  // namespace
 
-bool MemoryBudget::Take(uint64_t bytes) {
+bool MemoryBudget::Take(uint64_t bytes, uint64_t leave) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (limit_ != 0 && (held_ > limit_ || bytes > limit_ - held_)) {
+  const uint64_t free = limit_ - std::min(limit_, held_);
+  if (limit_ != 0 && (bytes > free || leave > free - bytes)) {
     return false;
   }
-  Add(bytes);
+  held_ += bytes;
+  peak_ = std::max(peak_, held_);
   return true;
-}
-
-void MemoryBudget::TakeAnyway(uint64_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  Add(bytes);
 }
 
 void MemoryBudget::Give(uint64_t bytes) {
@@ -89,11 +86,6 @@ uint64_t MemoryBudget::held() const {
 uint64_t MemoryBudget::Peak() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return std::exchange(peak_, held_);
-}
-
-void MemoryBudget::Add(uint64_t bytes) {
-  held_ += bytes;
-  peak_ = std::max(peak_, held_);
 }
 
 ffi::Tensor NewTensor(const TensorFacts& tensor, const Box& box) {

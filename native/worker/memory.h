@@ -20,10 +20,8 @@ class MemoryBudget {
   /*! \brief A limit of 0 is none. */
   explicit MemoryBudget(uint64_t limit) : limit_(limit) {}
 
-  /*! \brief Count bytes, if they fit beside what is held. */
-  bool Take(uint64_t bytes);
-  /*! \brief Count bytes that are there already. */
-  void TakeAnyway(uint64_t bytes);
+  /*! \brief Count bytes, if they fit beside what is held, and leave so many of the limit. */
+  bool Take(uint64_t bytes, uint64_t leave = 0);
   void Give(uint64_t bytes);
 
   /*!
@@ -40,8 +38,6 @@ class MemoryBudget {
   uint64_t Peak();
 
  private:
-  void Add(uint64_t bytes);  // under the mutex
-
   const uint64_t limit_;
   mutable std::mutex mutex_;
   uint64_t held_ = 0;
@@ -68,6 +64,12 @@ class Charge {
     if (bytes_ != 0) {
       budget_->Give(bytes_);
     }
+  }
+
+  /*! \brief A charge of its own for a part of the bytes, at most all of them. */
+  Charge Split(uint64_t bytes) {
+    bytes_ -= bytes;
+    return Charge(budget_, bytes);
   }
 
  private:

@@ -31,6 +31,8 @@ class StealQueue {
   /*! \brief The pool has all that open tasks read of a task. */
   void Pooled(uint64_t frame, int task);
   void End(uint64_t frame);
+  /*! \brief Whether there are tasks of a frame to take. */
+  bool Has(uint64_t frame) const { return frames_.count(frame) > 0; }
 
  private:
   /*! \brief A frame from which there is something to take. */

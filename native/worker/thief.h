@@ -51,6 +51,11 @@ class Thief {
   void Done();
   void End(uint64_t frame);
   void Lost(int peer);
+  /*! \brief Whether tasks of a frame have been taken that lack something. */
+  bool Has(uint64_t frame) const {
+    const auto first = taken_.lower_bound({frame, 0});
+    return first != taken_.end() && first->first.first == frame;
+  }
 
  private:
   static constexpr int64_t kAnswerNs = 5'000'000'000;

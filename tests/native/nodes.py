@@ -30,6 +30,14 @@ WAIT_MS = 60_000
 REAL_TIME = Pace(poll_ms=1)
 
 
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Ask again and again, for a minute, whether something holds."""
+    end = time.monotonic() + WAIT_MS / 1e3
+    while not holds():
+        assert time.monotonic() < end, f"in vain: {what}"
+        time.sleep(0.001)
+
+
 def made_up(plan: Plan) -> Compute:
     """Return functions whose results depend on every element of every argument."""
 
@@ -61,7 +69,7 @@ def a_frame(plan: Plan, seed: int = 0) -> dict[str, Array]:
 
 
 def new_node(**changes: Any) -> Any:
-    """Return a node's module, of one core and with the client's patience for others."""
+    """Return a node's module, of one core."""
     options = {"cores": 1, "memory_bytes": 0, "files": "", "host": "127.0.0.1"}
     options |= {"silence_ms": 20_000} | changes
     return tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options))
@@ -167,21 +175,34 @@ class Nodes:
     def spans(self) -> list[list[list[Any]]]:
         """Return the timeline by node, once all data that was sent has come."""
         found: list[list[list[Any]]] = [[] for _ in self.modules]
-        end = time.monotonic() + WAIT_MS / 1e3
-        while time.monotonic() < end:
+
+        def all_came() -> bool:
             for number, spans in enumerate(found):
                 spans += self.stats(number)["spans"]
             lanes = Counter(span[0] for spans in found for span in spans)
-            if lanes["send"] == lanes["receive"] > 0:
-                return found
-        raise AssertionError(f"what was sent and what came differ: {lanes}")
+            return lanes["send"] == lanes["receive"] > 0
+
+        until(all_came, "what was sent comes")
+        return found
+
+
+def aligned(array: Array) -> Array:
+    """Return an array that begins where compiled code wants it, as its own results do."""
+    if array.ctypes.data % 64 == 0:
+        return array
+    room = np.empty(array.nbytes + 64, np.uint8)
+    begin = -room.ctypes.data % 64
+    copy = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def as_function(compute: Compute, name: str) -> Any:
     """Return a function that nodes can call."""
 
     def call(*tensors: Any) -> list[Any]:
-        return [as_tensor(a) for a in compute(name, [np.from_dlpack(t) for t in tensors])]
+        results = compute(name, [np.from_dlpack(tensor) for tensor in tensors])
+        return [as_tensor(aligned(np.asarray(result))) for result in results]
 
     return tvm_ffi.convert(call)
 
@@ -195,6 +216,7 @@ def nodes(
     own_gateway: bool = True,
     pace: Pace = REAL_TIME,
     trace: bool = False,
+    silence_s: float = 20.0,
     **options: Any,
 ) -> Iterator[Nodes]:
     """Make nodes, connected, for the length of a ``with`` statement.
@@ -202,6 +224,7 @@ def nodes(
     Parameters
     ----------
     own_gateway : whether the gateway is a node of its own; else device 0 is.
+    silence_s : after which the client takes a node for lost.
     options : of all nodes but the client.
     """
     NearNode.make().close()  # loads the library
@@ -211,7 +234,7 @@ def nodes(
         for _ in range(devices + own_gateway):
             modules.append(new_node(**options))
             stack.callback(modules[-1]["unload"])
-        modules.append(new_node(cores=0))
+        modules.append(new_node(cores=0, silence_ms=int(silence_s * 1e3)))
         stack.callback(modules[-1]["unload"])
         made = Nodes(plan, machines, modules)
         made.bind(compute or made_up(plan))

@@ -10,7 +10,7 @@ import pytest
 
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.run import run_plan
-from tests.native.nodes import RUN, Array, Compute, Nodes, a_frame, made_up, nodes
+from tests.native.nodes import RUN, Array, Compute, Nodes, a_frame, made_up, nodes, until
 from tests.plan.plans import branches, chain, reuse, tiles
 
 GATEWAY, CLIENT = 2, 3
@@ -58,6 +58,10 @@ def test_a_function_that_fails_fails_its_frame_alone(wrong: Compute, reason: str
         check_frame(some, route_of="static")
 
 
+def holds_nothing(some: Nodes) -> bool:
+    return not any(some.stats(node)["held_bytes"] for node in range(CLIENT))
+
+
 def check_frame(some: Nodes, route_of: str, source: int = 0) -> None:
     plan = some.plan
     some.begin(some.route(route_of, source), a_frame(plan, 3))  # type: ignore[arg-type]
@@ -85,9 +89,7 @@ def test_a_frame_that_is_ended_leaves_nothing_behind(policy: str) -> None:
         gate.set()
         check_frame(some, policy)
         assert len(some.client["next"](0)) == 0
-        held = [some.stats(node)["held_bytes"] for node in range(CLIENT)]
-        while any(held):  # the last messages may still be on their way
-            held = [some.stats(node)["held_bytes"] for node in range(CLIENT)]
+        until(lambda: holds_nothing(some), "nodes let go of the frame")
 
 
 def test_a_frame_number_is_used_once() -> None:
@@ -133,8 +135,7 @@ def test_a_client_that_is_gone_leaves_no_frames() -> None:
         assert begun.wait(60)
         some.client["unload"]()
         gate.set()
-        while any(some.stats(node)["held_bytes"] for node in range(CLIENT)):
-            pass
+        until(lambda: holds_nothing(some), "nodes let go of the frame")
 
 
 def test_nodes_take_another_program() -> None:
