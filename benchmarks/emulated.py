@@ -1,11 +1,12 @@
 """Emulated boards beside the predictor: DeepThings' cluster, and LCP on two PYNQs.
 
-    sudo python benchmarks/emulated.py [NAME...]
+    sudo python benchmarks/emulated.py [--empty] [NAME...]
 
-writes the rows of these names (`RUNS`; all by default) to benchmarks/emulated.csv, where others
+writes the rows of these names (`runs`; all by default) to benchmarks/emulated.csv, where others
 stay as they are. Workers compute every task in full and then wait for their board; one core does
-the work of six, so all of it takes hours. ``latency_s`` is the median; ``factor`` is the slow
-motion, by which all times are divided; a run in which anything was late does not count.
+the work of six, in slow motion, so all of it takes hours. With ``--empty`` functions return zeros:
+messages, sizes and boards' times are the same, in life's own speed; column ``work`` tells.
+``latency_s`` is the median. A run in which anything was late does not count.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ from functools import cache
 from pathlib import Path
 
 import onnx
+import tvm
+from tvm import relax
+from tvm.relax import op as R
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lcp_tvm.compiler import compile_network  # noqa: E402
+from lcp_tvm.compiler import Compiled, compile_network  # noqa: E402
 from lcp_tvm.frontend.export import to_onnx  # noqa: E402
 from lcp_tvm.frontend.onnx import load_onnx  # noqa: E402
+from lcp_tvm.grouping import group_functions  # noqa: E402
+from lcp_tvm.lower import lower_group  # noqa: E402
 from lcp_tvm.network import Network  # noqa: E402
 from lcp_tvm.package import Package, write_package  # noqa: E402
-from lcp_tvm.plan.plan import Policy  # noqa: E402
+from lcp_tvm.plan.plan import Function, Policy  # noqa: E402
 from lcp_tvm.predict.cluster import Cluster, resized  # noqa: E402
 from lcp_tvm.predict.cluster_file import load_cluster  # noqa: E402
 from lcp_tvm.rpc.bench import Bench, Load  # noqa: E402
@@ -83,15 +89,15 @@ def runs() -> Iterator[Run]:
         yield Run(name, "resnet18", split, "pynq-2", "static", devices, frames=20)
 
 
-def measure(run: Run, folder: Path) -> Bench:
-    """Emulate one run."""
+def measure(run: Run, folder: Path, empty: bool) -> Bench:
+    """Emulate one run; ``empty``: with functions that return zeros."""
     cluster = resized(load_cluster(ROOT / f"examples/clusters/{run.cluster}.toml"), run.devices)
     if run.hops is not None:
         cluster = replace(cluster, network=replace(cluster.network, hops=run.hops))
     sources = tuple(range(run.sources))
     load = Load(run.frames * run.sources, sources, run.sources)
-    opened = package(run.network, run.split, folder)
-    factor = None
+    opened = package(run.network, run.split, folder, empty)
+    factor = 1.0 if empty else None
     for _ in range(ATTEMPTS):
         try:
             return emulate(opened, cluster, load, run.policy, factor, False, lambda *_: None)
@@ -102,7 +108,7 @@ def measure(run: Run, folder: Path) -> Bench:
 
 
 @cache
-def package(network: str, split: str, folder: Path) -> Package:
+def package(network: str, split: str, folder: Path, empty: bool) -> Package:
     """Compile a network: YOLOv2's first 16 layers in float, ResNet-18 for the VTA."""
     on_vta = network == "resnet18"
     compiled = compile_network(
@@ -111,7 +117,34 @@ def package(network: str, split: str, folder: Path) -> Package:
         split=parse_split(split),
         pixels=on_vta,
     )
+    if empty:
+        compiled = emptied(compiled)
     return write_package(compiled, folder / f"{network}-{len(list(folder.iterdir()))}.lcp")
+
+
+def emptied(compiled: Compiled) -> Compiled:
+    """Return the same plan with functions that return zeros, on a CPU."""
+    targets = parse_targets("cpu")
+    functions = tvm.IRModule({name: zeros(f) for name, f in compiled.plan.functions.items()})
+    groups = group_functions(compiled.plan, targets)
+    modules = tuple(lower_group(group, functions, lambda *_: None) for group in groups)
+    return replace(compiled, targets=targets, modules=modules)
+
+
+def zeros(function: Function) -> relax.Function:
+    """Return a Relax function of this signature."""
+    args = [
+        relax.Var(f"x{number}", relax.TensorType(arg.shape, arg.dtype))
+        for number, arg in enumerate(function.args)
+    ]
+    builder = relax.BlockBuilder()
+    with builder.function("main", args):
+        with builder.dataflow():
+            results = [builder.emit(R.zeros(r.shape, r.dtype)) for r in function.results]
+            whole = relax.Tuple(results) if len(results) > 1 else results[0]
+            output = builder.emit_output(whole)
+        builder.emit_func_output(output)
+    return builder.get()["main"]
 
 
 def load(network: str, folder: Path) -> Network:
@@ -121,7 +154,7 @@ def load(network: str, folder: Path) -> Network:
     return load_onnx(path)
 
 
-def row(run: Run, bench: Bench, cluster: Cluster) -> dict[str, object]:
+def row(run: Run, bench: Bench, cluster: Cluster, empty: bool) -> dict[str, object]:
     """One line of the table."""
     measured, predicted = bench.measured, bench.predicted
     assert predicted is not None
@@ -142,13 +175,15 @@ def row(run: Run, bench: Bench, cluster: Cluster) -> dict[str, object]:
         "mb_per_frame": f"{measured.bytes_per_frame / 1e6:.3f}",
         "predicted_mb": f"{predicted.bytes_per_frame / 1e6:.3f}",
         "fallbacks": measured.fallbacks,
+        "work": "none" if empty else "all",
         "conditions": bench.conditions,
     }
 
 
 def main() -> None:
     every = {run.name: run for run in runs()}
-    wanted = sys.argv[1:] or list(every)
+    empty = "--empty" in sys.argv
+    wanted = [name for name in sys.argv[1:] if name != "--empty"] or list(every)
     rows: dict[str, dict[str, object]] = {}
     if OUTPUT.exists():
         with OUTPUT.open(newline="") as stream:
@@ -157,7 +192,7 @@ def main() -> None:
         for name in wanted:
             run = every[name]
             cluster = load_cluster(ROOT / f"examples/clusters/{run.cluster}.toml")
-            rows[name] = row(run, measure(run, Path(folder)), cluster)
+            rows[name] = row(run, measure(run, Path(folder), empty), cluster, empty)
             print(*rows[name].values(), flush=True)
             with OUTPUT.open("w", newline="") as stream:
                 writer = csv.DictWriter(stream, list(rows[name]), lineterminator="\n")

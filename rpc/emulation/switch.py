@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -247,7 +247,8 @@ def main() -> None:
     if os.read(lifeline, 1):
         switch.limit(spec.network)
         switch.run(until=lifeline)
-    print(json.dumps(asdict(switch.tally)), flush=True)
+    with suppress(BrokenPipeError):  # whoever would read it was killed
+        print(json.dumps(asdict(switch.tally)), flush=True)
 
 
 if __name__ == "__main__":
