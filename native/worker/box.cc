@@ -76,10 +76,14 @@ void CopyPart(const Box& part, uint32_t item_bytes, const uint8_t* from, const B
     }
     std::memcpy(to + to_offset, from + from_offset, run);
     size_t d = outer;
-    while (d-- > 0 && ++at[d] == part.end[d]) {
-      at[d] = part.begin[d];
+    for (; d > 0; --d) {
+      ++at[d - 1];
+      if (at[d - 1] < part.end[d - 1]) {
+        break;
+      }
+      at[d - 1] = part.begin[d - 1];
     }
-    if (d == static_cast<size_t>(-1)) {
+    if (d == 0) {
       return;
     }
   }

@@ -122,7 +122,7 @@ class Engine final : public transport::Handler, public Core {
   // engine_receive.cc: what is due, and where it goes.
   transport::Place ReceiveElements(int peer, const transport::Header& header);
   std::string DutyProblem(int peer, const transport::Header& header) const;
-  std::string InputProblem(int peer, const transport::Header& header, const RoutePlan& route) const;
+  std::string InputProblem(int peer, const transport::Header& header, const RoutePlan& plan) const;
   std::string RegionProblem(int peer, const transport::Header& header, const FrameState& frame,
                             bool* is_wanted) const;
   bool MakeRoom(uint64_t bytes, uint64_t leave, Charge* charge);

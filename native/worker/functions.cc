@@ -93,7 +93,7 @@ class Functions::Impl {
   void Bind(const std::string& name, ffi::Function function) {
     const std::unique_lock<std::shared_mutex> lock(mutex_);
     callables_.insert_or_assign(name, Callable{"", {AcrossLibraries(std::move(function))}});
-  }
+  }  // NOLINT(clang-analyzer-unix.Malloc): the table owns what is bound
 
   void Unload() {
     const std::unique_lock<std::shared_mutex> lock(mutex_);

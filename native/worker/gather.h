@@ -44,7 +44,7 @@ class Gather {
   bool IsComplete(size_t read) const { return left_[read] == 0; }
   /*! \brief The block that is the whole read, at an address that code may ask for; or none. */
   const Block* Whole(size_t read) const;
-  tvm::ffi::Tensor Assemble(const Program& program, size_t read) const;
+  tvm::ffi::Tensor Assemble(const Program& program, size_t number) const;
 
   const std::vector<Read>* reads_;
   bool needs_all_;

@@ -7,6 +7,7 @@ namespace lcp_tvm::worker {
 
 std::vector<int> Heartbeat::Peers() const {
   std::vector<int> peers;
+  peers.reserve(peers_.size());
   for (const auto& [peer, state] : peers_) {
     peers.push_back(peer);
   }

@@ -33,7 +33,7 @@ class Node {
   std::string Has(const std::string& json) const;
   void Store(const std::string& sha256, uint64_t offset, uint64_t size,
              const tvm::ffi::Bytes& bytes);
-  void Load(const std::string& json);
+  void Load(const std::string& text);
   void Bind(const std::string& name, tvm::ffi::Function function);
   std::string Prepare(const std::string& json);
   void Connect(const std::string& json, int timeout_ms);
@@ -60,7 +60,7 @@ class Node {
 };
 
 /*! \brief Read a node's options. */
-NodeOptions ReadNodeOptions(const std::string& json);
+NodeOptions ReadNodeOptions(const std::string& text);
 
 }  // namespace lcp_tvm::worker
 #endif  // LCP_TVM_WORKER_NODE_H_

@@ -39,7 +39,7 @@ void Pool::Put(uint64_t frame, const RoutePlan& route, int task, int region, int
 }
 
 void Pool::Fetch(uint64_t frame, const RoutePlan& route, int task, bool is_fallback, int taker) {
-  for (const Share& share : route.steal.tasks[task]->way(is_fallback).others) {
+  for (const Share& share : route.steal.Open(task).way(is_fallback).others) {
     SendShare(frame, route, share, task, taker);
   }
   core_.Tell(taker,

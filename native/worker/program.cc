@@ -23,17 +23,21 @@ struct ItemType {
   uint32_t bytes;
 };
 
-const std::map<std::string, ItemType> kTypes = {
-    {"float32", {{kDLFloat, 32, 1}, 4}}, {"float16", {{kDLFloat, 16, 1}, 2}},
-    {"int64", {{kDLInt, 64, 1}, 8}},     {"int32", {{kDLInt, 32, 1}, 4}},
-    {"int8", {{kDLInt, 8, 1}, 1}},       {"uint8", {{kDLUInt, 8, 1}, 1}},
-    {"bool", {{kDLBool, 8, 1}, 1}},
-};
+/*! \brief The types that tensors may have, by name. */
+const std::map<std::string, ItemType>& Types() {
+  static const std::map<std::string, ItemType> types = {
+      {"float32", {{kDLFloat, 32, 1}, 4}}, {"float16", {{kDLFloat, 16, 1}, 2}},
+      {"int64", {{kDLInt, 64, 1}, 8}},     {"int32", {{kDLInt, 32, 1}, 4}},
+      {"int8", {{kDLInt, 8, 1}, 1}},       {"uint8", {{kDLUInt, 8, 1}, 1}},
+      {"bool", {{kDLBool, 8, 1}, 1}},
+  };
+  return types;
+}
 
 TensorFacts ReadTensor(const ffi::Any& value, const std::string& what) {
   const Array pair = ArrayOf(value, 2, what);
-  const auto type = kTypes.find(TextOf(pair[0], what + "'s type"));
-  if (type == kTypes.end()) {
+  const auto type = Types().find(TextOf(pair[0], what + "'s type"));
+  if (type == Types().end()) {
     FailNode(what + " has a type that is not known");
   }
   const Array shape = ArrayOf(pair[1], what + "'s shape");

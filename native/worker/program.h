@@ -61,7 +61,7 @@ struct Task {
   int needs = -1;
   std::vector<Write> writes;
 
-  const Way& way(bool is_fallback) const { return is_fallback ? *fallback : own; }
+  const Way& way(bool is_fallback) const { return is_fallback && fallback ? *fallback : own; }
 };
 
 struct FunctionFacts {
@@ -95,7 +95,7 @@ struct Program {
 };
 
 /*! \brief Read a program; throws an ffi error that says what is wrong with it. */
-Program ReadProgram(const std::string& json);
+Program ReadProgram(const std::string& text);
 
 }  // namespace lcp_tvm::worker
 #endif  // LCP_TVM_WORKER_PROGRAM_H_

@@ -37,7 +37,7 @@ struct Route {
 };
 
 /*! \brief Read a route; throws an ffi error that says what is wrong with it. */
-Route ReadRoute(const std::string& json, const Program& program);
+Route ReadRoute(const std::string& text, const Program& program);
 
 /*! \brief A piece that a task here reads; task number `Program::outputs()` is the outputs. */
 struct Use {

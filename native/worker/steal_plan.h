@@ -38,7 +38,7 @@ struct OpenTask {
   OpenWay own;
   std::optional<OpenWay> fallback;
 
-  const OpenWay& way(bool is_fallback) const { return is_fallback ? *fallback : own; }
+  const OpenWay& way(bool is_fallback) const { return is_fallback && fallback ? *fallback : own; }
 };
 
 struct StealPlan {
@@ -46,6 +46,10 @@ struct StealPlan {
   std::vector<int> queue;
   /*! \brief By task; nothing for those that are not open. */
   std::vector<std::optional<OpenTask>> tasks;
+  /*! \brief What to know of a task that is open. */
+  const OpenTask& Open(int task) const {
+    return *tasks[task];  // NOLINT(bugprone-unchecked-optional-access): callers know it is open
+  }
   /*! \brief By task, what open tasks read of its results. */
   std::vector<std::vector<Region>> pool;
 };

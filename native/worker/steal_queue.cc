@@ -81,7 +81,7 @@ void StealQueue::End(uint64_t frame) {
 bool StealQueue::ServeFrom(Entries::iterator entry, int taker) {
   Entry& frame = entry->second;
   for (const int task : frame.queue) {
-    const OpenTask& open = *frame.route->steal.tasks[task];
+    const OpenTask& open = frame.route->steal.Open(task);
     if (IsReady(frame, open.own, taker)) {
       Give(entry, task, false, taker);
       return true;
@@ -114,7 +114,7 @@ void StealQueue::Give(Entries::iterator entry, int task, bool is_fallback, int t
   const uint32_t route = frame.route->route.id;
   core_.Tell(taker, Note(Kind::kTask, entry->first, route, static_cast<uint32_t>(task),
                          is_fallback ? 1 : 0));
-  const std::vector<Region>& regions = frame.route->steal.tasks[task]->way(is_fallback).frame;
+  const std::vector<Region>& regions = frame.route->steal.Open(task).way(is_fallback).frame;
   if (taker != program_.node) {
     receiver_ = taker;
     unsent_ = regions.size();

@@ -76,7 +76,7 @@ void Thief::Sleep() {
 void Thief::Take(uint64_t frame, const RoutePlan& route, int task, bool is_fallback, int from) {
   asking_ = false;
   const Task& facts = program_.tasks[task];
-  const OpenWay& way = route.steal.tasks[task]->way(is_fallback);
+  const OpenWay& way = route.steal.Open(task).way(is_fallback);
   const int needs = is_fallback ? -1 : facts.needs;
   Job job{frame,
           task,
