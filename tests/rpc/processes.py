@@ -25,7 +25,12 @@ class WorkerProcess:
     """A worker on this machine, in a process of its own."""
 
     def __init__(
-        self, folder: Path, *, core: int | None = None, memory_mb: int | None = None
+        self,
+        folder: Path,
+        *,
+        core: int | None = None,
+        cores: int | None = None,
+        memory_mb: int | None = None,
     ) -> None:
         """Start it and wait until it listens.
 
@@ -33,9 +38,11 @@ class WorkerProcess:
         ----------
         folder : for its temporary files, which it leaves there when it is killed.
         core : the only one of this machine's that it may use.
+        cores : compute threads; None for one on each core that it may use.
         memory_mb : what it may hold.
         """
         self._folder = folder
+        self._cores = cores
         self._core = core
         self._memory_mb = memory_mb
         self.address: Address = ("127.0.0.1", 0)
@@ -96,7 +103,9 @@ class WorkerProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         core = self._core
         process = subprocess.Popen(
-            agent_command(*self.address, memory_mb=self._memory_mb, attached=True),
+            agent_command(
+                *self.address, cores=self._cores, memory_mb=self._memory_mb, attached=True
+            ),
             stdin=subprocess.PIPE,  # closed when this process ends, however it does
             stdout=subprocess.PIPE,
             env={**os.environ, "TMPDIR": str(self._folder)},
@@ -124,7 +133,7 @@ class WorkerProcess:
 
 @contextlib.contextmanager
 def worker_processes(
-    count: int, *, pinned: bool = False, memory_mb: int | None = None
+    count: int, *, pinned: bool = False, cores: int | None = None, memory_mb: int | None = None
 ) -> Iterator[list[WorkerProcess]]:
     """Workers on this machine for the length of a ``with`` statement.
 
@@ -137,7 +146,7 @@ def worker_processes(
         workers = []
         for number in range(count):
             core = number if pinned else None
-            workers.append(WorkerProcess(folder, core=core, memory_mb=memory_mb))
+            workers.append(WorkerProcess(folder, core=core, cores=cores, memory_mb=memory_mb))
             stack.callback(workers[-1].stop)
         yield workers
 
