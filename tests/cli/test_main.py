@@ -12,7 +12,18 @@ from lcp_tvm.cli import cli, main
 from tests.cli.refused import outcome
 
 Capture = pytest.CaptureFixture[str]
-COMMANDS = ("compare", "compile", "demo", "dump", "predict", "report", "run", "worker")
+COMMANDS = (
+    "bench",
+    "compare",
+    "compile",
+    "demo",
+    "dump",
+    "predict",
+    "report",
+    "run",
+    "tracker",
+    "worker",
+)
 
 
 def test_commands() -> None:
