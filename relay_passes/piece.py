@@ -14,7 +14,6 @@ from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import (
     Box,
     box_shape,
-    box_size,
     contains,
     hull,
     intersect,
@@ -22,7 +21,7 @@ from lcp_tvm.plan.box import (
     relative,
     uncovered,
 )
-from lcp_tvm.plan.plan import ITEM_SIZE, Tensor
+from lcp_tvm.plan.plan import Tensor
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
 from lcp_tvm.relay_passes.recipe import Apply, Recipe, RecipeWriter
 from lcp_tvm.relay_passes.slicing import Slicing, macs, slice_operator
@@ -78,21 +77,6 @@ class Trace:
         return sum(
             macs(graph, graph.nodes[index], slicing.box, slicing.operands)
             for index, slicing in self.computed
-        )
-
-    def read_bytes(self, graph: NetworkGraph) -> int:
-        """Bytes of the sources that are read."""
-        return sum(
-            box_size(part.box) * ITEM_SIZE[graph.nodes[part.node].dtype] for part in self.reads
-        )
-
-    def weight_bytes(self, graph: NetworkGraph) -> int:
-        """Bytes of the constants, or of the parts of them, that are needed."""
-        return sum(
-            box_size(box) * ITEM_SIZE[operand.dtype]
-            for index, slicing in self.computed
-            for operand, box in zip(graph.nodes[index].operands, slicing.operands, strict=True)
-            if isinstance(operand, Constant) and box is not None
         )
 
 

@@ -7,18 +7,20 @@ Devices that take no part in any segment are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import nsmallest
 from math import prod
 
+from lcp_tvm.plan.box import Box
 from lcp_tvm.plan.plan import GATEWAY, ITEM_SIZE, Cost, Device, Function
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.cost import call_ms
 from lcp_tvm.relay_passes.boundaries import Boundary, boundaries
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
-from lcp_tvm.relay_passes.split_segments import Kind, Segment, Share, share_of
+from lcp_tvm.relay_passes.shares import Share, middle, shares_of
+from lcp_tvm.relay_passes.split_segments import AXIS, Kind, Segment
 
 FUSE_DEPTH = 6
 """Layers that are fused at most where a fuse point lies inside a residual block."""
@@ -29,11 +31,11 @@ BEAM = 8
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How tensors lie: whole or cut, on these devices, in proportion to the weights."""
+    """How tensors lie: whole, or these fractions of them on these devices."""
 
     kind: Kind
     devices: tuple[Device, ...]
-    weights: tuple[float, ...]
+    fractions: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class SegmentSearch:
         self._cluster = cluster
         self._integer = any(node.dtype == "int8" for node in graph.nodes)
         self._boundaries = boundaries(graph)
-        self._share = cache(lambda *key: share_of(graph, *key))
+        self._boxes = cache(self._boxes_of)
+        self._shares = cache(self._shares_of)
 
     def best(self, devices: int, byte_price: float = 0.0) -> tuple[Segment, ...]:
         """Return the segments with the least estimated latency.
@@ -69,27 +72,30 @@ class SegmentSearch:
         states = [[_State(0.0, source)]]
         for number, end in enumerate(self._boundaries[1:], start=1):
             found: dict[_Layout, _State] = {}
-            for first, start in enumerate(self._boundaries[:number]):
-                for layout in layouts:
-                    if not _worth_trying(layout, number - first, start, end):
+            for layout in layouts:
+                for first in range(number - 1, -1, -1):
+                    start = self._boundaries[first]
+                    if not _worth_trying(layout.kind, number - first, start, end):
                         continue
-                    work = self._work_ms(start, end, layout, byte_price)
-                    if work is None:
+                    shares = self._shares_on(first, number, layout)
+                    if shares is None:
                         continue
+                    work = self._work_ms(shares, layout, byte_price)
+                    read = [share.read for share in shares]
                     for state in states[first]:
-                        ms = state.ms + work + self._move_ms(start, end, state.layout, layout)
+                        ms = state.ms + work + self._move_ms(start, read, state.layout, layout)
                         if layout not in found or ms < found[layout].ms:
                             segment = Segment(
-                                start, end, layout.kind, layout.devices, layout.weights
+                                start, end, layout.kind, layout.devices, layout.fractions
                             )
                             found[layout] = _State(ms, layout, state, segment)
             states.append(nsmallest(BEAM, found.values(), key=lambda state: state.ms))
         home = _Layout("one", (GATEWAY,), (1.0,))
+        outputs = self._boundaries[-1]
+        read = [self._bytes(outputs)]
         last = min(
             states[-1],
-            key=lambda state: (
-                state.ms + self._move_ms(self._boundaries[-1], None, state.layout, home)
-            ),
+            key=lambda state: state.ms + self._move_ms(outputs, read, state.layout, home),
         )
         return tuple(reversed(list(_trail(last))))
 
@@ -106,59 +112,76 @@ class SegmentSearch:
             yield _Layout("one", (device,), (1.0,))
         for count in range(2, len(ranked) + 1):
             chosen = tuple(sorted(ranked[:count]))
-            weights = tuple(speeds[device] for device in chosen)
-            yield _Layout("rows", chosen, weights)
-            yield _Layout("channels", chosen, weights)
+            total = sum(speeds[device] for device in chosen)
+            fractions = tuple(speeds[device] / total for device in chosen)
+            yield _Layout("rows", chosen, fractions)
+            yield _Layout("channels", chosen, fractions)
 
     def _ms(self, macs: int, device: Device) -> float:
         cost = Cost(macs=macs, integer_macs=macs if self._integer else 0)
         return call_ms(Function((), (), cost), self._cluster.machines[self._number(device)])
 
-    def _work_ms(
-        self, start: Boundary, end: Boundary, layout: _Layout, byte_price: float
-    ) -> float | None:
-        """Time of the slowest device; None where the segment cannot be split so."""
-        slowest = 0.0
-        alike = dict(zip(layout.weights, layout.devices, strict=True))  # equal ones, once
-        for weight, device in alike.items():
-            share = self._share_of(start, end, layout, weight)
+    def _shares_on(self, first: int, last: int, layout: _Layout) -> list[Share] | None:
+        """What each device takes of the layers between two boundaries; None where not so split."""
+        shares = []
+        for fraction in layout.fractions:
+            boxes = self._boxes(last, layout.kind, fraction)
+            share = self._shares(last, layout.kind, boxes)[last - 1 - first]
             if share is None:
                 return None
-            slowest = max(slowest, self._ms(share.macs, device) + byte_price * share.weights)
-        return slowest
+            shares.append(share)
+        return shares
 
-    def _share_of(
-        self, start: Boundary, end: Boundary, layout: _Layout, weight: float
-    ) -> Share | None:
-        share: Share | None = self._share(
-            start, end, layout.kind, round(weight / sum(layout.weights), 4)
+    def _boxes_of(self, last: int, kind: Kind, fraction: float) -> tuple[Box | None, ...]:
+        """What a device in the middle has of a boundary's tensors."""
+        boxes = [self._graph.nodes[node].box for node in self._boundaries[last]]
+        if kind == "one":
+            return tuple(boxes)
+        return tuple(middle(box, AXIS[kind], fraction) for box in boxes)
+
+    def _shares_of(
+        self, last: int, kind: Kind, boxes: tuple[Box | None, ...]
+    ) -> tuple[Share | None, ...]:
+        """What these boxes of a boundary's tensors take from earlier ones, nearest first."""
+        end = self._boundaries[last]
+        starts = self._boundaries[:last][::-1]
+        if kind != "rows":
+            starts = starts[:1]
+        elif len(end) > 1:
+            starts = starts[:FUSE_DEPTH]
+        return shares_of(self._graph, starts, end, boxes)
+
+    def _work_ms(self, shares: Sequence[Share], layout: _Layout, byte_price: float) -> float:
+        """Time of the slowest device."""
+        return max(
+            self._ms(share.macs, device) + byte_price * share.weights
+            for share, device in zip(shares, layout.devices, strict=True)
         )
-        return share
+
+    def _bytes(self, boundary: Boundary) -> int:
+        nodes = [self._graph.nodes[node] for node in boundary]
+        return sum(prod(node.shape) * ITEM_SIZE[node.dtype] for node in nodes)
 
     def _move_ms(
-        self, start: Boundary, end: Boundary | None, lies: _Layout, next_: _Layout
+        self, start: Boundary, read: Sequence[int], lies: _Layout, next_: _Layout
     ) -> float:
         """Time to bring a boundary's tensors from where they lie to where they are read.
 
-        ``end`` None: all of them are read.
+        ``read``: bytes that each of the next devices reads.
         """
-        nodes = [self._graph.nodes[node] for node in start]
-        size = sum(prod(node.shape) * ITEM_SIZE[node.dtype] for node in nodes)
+        size = self._bytes(start)
         held = {
-            self._number(device): weight / sum(lies.weights)
-            for device, weight in zip(lies.devices, lies.weights, strict=True)
+            self._number(device): fraction
+            for device, fraction in zip(lies.devices, lies.fractions, strict=True)
         }
         # A strip lies where the same device's next strip is read, and only halos move, half as
         # much to the first and the last; else what is read is at hand in part and by chance.
         halos = lies.kind == next_.kind == "rows"
         arriving = 0.0
         largest = 0.0
-        for position, device in enumerate(next_.devices):
-            weight = next_.weights[position]
-            share = self._share_of(start, end, next_, weight) if end is not None else None
-            read = size if share is None else share.read
+        for position, (device, wanted) in enumerate(zip(next_.devices, read, strict=True)):
             own = held.get(self._number(device), 0.0)
-            nbytes = max(read - own * size, 0.0) if halos else read * (1.0 - own)
+            nbytes = max(wanted - own * size, 0.0) if halos else wanted * (1.0 - own)
             if halos and position in (0, len(next_.devices) - 1):
                 nbytes /= 2
             arriving += nbytes
@@ -174,13 +197,13 @@ class SegmentSearch:
         return self._cluster.gateway_number if device == GATEWAY else device
 
 
-def _worth_trying(layout: _Layout, layers: int, start: Boundary, end: Boundary) -> bool:
-    """Whether a segment of so many layers may be the best in a layout.
+def _worth_trying(kind: Kind, layers: int, start: Boundary, end: Boundary) -> bool:
+    """Whether a segment of so many layers may be the best of its kind.
 
     On one device segments of one layer add up to longer ones; behind a range of channels the
     next layer would need all of them.
     """
-    if layout.kind != "rows":
+    if kind != "rows":
         return layers == 1
     return layers <= FUSE_DEPTH or len(start) == len(end) == 1
 

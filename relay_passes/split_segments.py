@@ -7,7 +7,7 @@ Between segments only what the next one needs moves, straight from who has it to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +15,14 @@ from lcp_tvm.plan.plan import Device
 from lcp_tvm.relay_passes.boundaries import Boundary
 from lcp_tvm.relay_passes.grid import weighted_ranges
 from lcp_tvm.relay_passes.network_graph import NetworkGraph
-from lcp_tvm.relay_passes.piece import Part, carve, trace
+from lcp_tvm.relay_passes.piece import Part, carve
 from lcp_tvm.relay_passes.split import Split, SplitBuilder
 
 Kind = Literal["one", "rows", "channels"]
 """On one device; fused strips of rows; ranges of output channels, each from all of the input."""
 
-_AXIS = {"rows": 2, "channels": 1}
+AXIS: Mapping[Kind, int] = {"rows": 2, "channels": 1}
+"""The axis that a kind of split cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +82,8 @@ def _targets(graph: NetworkGraph, segment: Segment, position: int) -> list[Part]
         if segment.kind == "one":
             targets.append(Part(node, box))
             continue
-        axis = _AXIS[segment.kind]
+        axis = AXIS[segment.kind]
         side = weighted_ranges(box[axis][1], segment.weights)[position]
         if side[0] < side[1]:
             targets.append(Part(node, (*box[:axis], side, *box[axis + 1 :])))
     return targets
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one device takes for its part of a segment: work, and bytes it reads and holds."""
-
-    macs: int
-    read: int
-    weights: int
-
-
-def share_of(
-    graph: NetworkGraph, start: Boundary, end: Boundary, kind: Kind, fraction: float
-) -> Share | None:
-    """Return what a device in the middle takes that has this fraction of a segment.
-
-    None where the segment cannot be split so finely.
-    """
-    targets = []
-    for node in end:
-        if node in start:
-            continue
-        box = graph.nodes[node].box
-        if kind != "one":
-            axis = _AXIS[kind]
-            if len(box) <= axis:
-                return None
-            size = box[axis][1]
-            length = round(size * fraction)
-            if length < 1:
-                return None
-            begin = (size - length) // 2
-            box = (*box[:axis], (begin, begin + length), *box[axis + 1 :])
-        targets.append(Part(node, box))
-    traced = trace(graph, targets, start)
-    return Share(traced.macs(graph), traced.read_bytes(graph), traced.weight_bytes(graph))

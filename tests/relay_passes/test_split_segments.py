@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lcp_tvm.plan.plan import GATEWAY, Region
 from lcp_tvm.relay_passes.boundaries import boundaries
 from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
-from lcp_tvm.relay_passes.split_segments import Segment, share_of, split_segments
+from lcp_tvm.relay_passes.split_segments import Segment, split_segments
 from tests.relay_passes.spatial_networks import Net, networks
 from tests.relay_passes.split_reference import assert_same_function
 
@@ -78,20 +78,3 @@ def test_segments_that_follow_one_another_on_a_device_are_one_task() -> None:
         ("s0_one", 0),
         ("s1_one", GATEWAY),
     ]
-
-
-def test_a_share_counts_work_halo_and_weights() -> None:
-    module = Net(3, 12, 8).build(lambda net, h: net.conv(h, 2))
-    graph = read_graph(module)
-    start, end = boundaries(graph)
-    whole = share_of(graph, start, end, "one", 1.0)
-    half = share_of(graph, start, end, "rows", 0.5)
-    channel = share_of(graph, start, end, "channels", 0.5)
-    assert whole is not None
-    assert half is not None
-    assert channel is not None
-    assert whole.macs == 2 * 12 * 8 * 27
-    assert half.macs == whole.macs // 2
-    assert half.read == 4 * 3 * (6 + 2) * 8
-    assert channel.weights == whole.weights // 2
-    assert share_of(graph, start, end, "channels", 0.1) is None
