@@ -40,6 +40,16 @@ inline transport::Header Note(transport::Kind kind, uint64_t frame = 0, uint32_t
   return header;
 }
 
+/*! \brief The header of a part of a tensor that a producer made. */
+inline transport::Header RegionHeader(uint64_t frame, uint32_t route, int producer, uint32_t word,
+                                      uint32_t tensor, const Box& part) {
+  const auto task = producer == kFrame ? transport::kFrameTask : static_cast<uint32_t>(producer);
+  transport::Header header = Note(transport::Kind::kRegion, frame, route, task, word);
+  header.tensor = tensor;
+  header.box = part;
+  return header;
+}
+
 class Core {
  public:
   virtual ~Core() = default;

@@ -49,6 +49,7 @@ Engine::Engine(Program program, EngineOptions options, Functions* functions,
       queue_(program_, this),
       pool_(program_, this),
       thief_(program_, this, [this] { return queue_.ServeSelf(); }),
+      dealer_([this](const Dealer::Parcel& p) { Post(p.node, p.header, p.block); }),
       stats_(program_.trace),
       heartbeat_(options_.silence_ms * 1'000'000),
       alarm_([this] { Tick(); }),
@@ -243,25 +244,24 @@ void Engine::Tell(int node, const Header& note) {
 
 void Engine::SendRegion(int node, uint64_t frame, uint32_t route, int producer, uint32_t word,
                         const BlockRef& block, const Box& part) {
-  Header header =
-      Note(Kind::kRegion, frame, route,
-           producer == kFrame ? transport::kFrameTask : static_cast<uint32_t>(producer), word);
-  header.tensor = block->tensor;
-  header.box = part;
+  const Header header = RegionHeader(frame, route, producer, word, block->tensor, part);
   if (node == program_.node) {
     letters_.push_back({header, block});
-    return;
+  } else {
+    Post(node, header, block);
   }
-  const uint32_t item_bytes = program_.tensors[block->tensor].item_bytes;
-  endpoint_->Send(node, header, {block->bytes(), item_bytes, block->box, part, block});
 }
 
 void Engine::SendInput(int node, const FrameState& frame, const BlockRef& block) {
   Header header = Note(Kind::kInput, frame.number, frame.route->route.id, transport::kFrameTask);
   header.tensor = block->tensor;
   header.box = block->box;
+  Post(node, header, block);
+}
+
+void Engine::Post(int node, const Header& header, const BlockRef& block) {
   const uint32_t item_bytes = program_.tensors[block->tensor].item_bytes;
-  endpoint_->Send(node, header, {block->bytes(), item_bytes, block->box, block->box, block});
+  endpoint_->Send(node, header, {block->bytes(), item_bytes, block->box, header.box, block});
 }
 
 void Engine::Submit(Job job) {
@@ -332,6 +332,7 @@ void Engine::EndFrame(uint64_t frame) {
   queue_.End(frame);
   pool_.End(frame);
   thief_.End(frame);
+  dealer_.End(frame);
   stats_.Ended(frame);
 }
 
@@ -346,6 +347,7 @@ void Engine::PeerLost(int peer, const std::string& why) {
   ring_.Remove(peer);
   queue_.Lost(peer);
   thief_.Lost(peer);
+  dealer_.Lost(peer);
   if (IsClient()) {
     heartbeat_.Remove(peer);
     inbox_.Push({"lost", -1, peer, why, {}});

@@ -23,6 +23,7 @@
 #include "alarm.h"
 #include "compute.h"
 #include "core.h"
+#include "dealer.h"
 #include "frame_table.h"
 #include "functions.h"
 #include "heartbeat.h"
@@ -147,6 +148,8 @@ class Engine final : public transport::Handler, public Core {
   void Complete(Job job, Outcome outcome);
   void GiveToPool(const Job& job, const std::vector<BlockRef>& results, FrameState* frame);
   void SendInput(int node, const FrameState& frame, const BlockRef& block);
+  /*! \brief Send the header's box of a block to a peer. */
+  void Post(int node, const transport::Header& header, const BlockRef& block);
 
   void Settle(std::unique_lock<std::mutex>* lock);
   void EndFrame(uint64_t frame);
@@ -180,6 +183,7 @@ class Engine final : public transport::Handler, public Core {
   Ring ring_;
   Pool pool_;
   Thief thief_;
+  Dealer dealer_;
   Stats stats_;
   Heartbeat heartbeat_;
   /*! \brief Somebody waits for memory: the alarm rings when some is freed. */

@@ -55,6 +55,7 @@ void Engine::Sent(int peer, const Header& header, const Passage& passage) {
   if (is_for_thief) {
     queue_.Sent(peer);
   }
+  dealer_.Sent(peer, header);
 }
 
 void Engine::Lost(int peer, const std::string& why) {
@@ -215,9 +216,16 @@ void Engine::HandOut(FrameState* frame) {
 }
 
 void Engine::Spread(const Supply& supply, const BlockRef& block, FrameState* frame) {
+  const Route& route = frame->route->route;
+  const bool deals = route.policy == Policy::kSharing && program_.node == program_.gateway;
   for (const Send& send : supply.sends) {
-    SendRegion(send.node, frame->number, frame->route->route.id, supply.producer, kSettled, block,
-               send.box);
+    const Header header =
+        RegionHeader(frame->number, route.id, supply.producer, kSettled, block->tensor, send.box);
+    if (deals) {
+      dealer_.Send({send.node, header, block});
+    } else {
+      Post(send.node, header, block);
+    }
   }
   for (const Use& use : supply.uses) {
     const bool is_output = use.task == program_.outputs();

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 
 from lcp_tvm.plan.pieces import find_reads
-from lcp_tvm.plan.plan import Plan, Policy
+from lcp_tvm.plan.plan import Plan, Policy, Region
 from lcp_tvm.predict.wiring import Message, wire
 from tests.native.nodes import Nodes, a_frame, nodes
-from tests.plan.plans import branches, chain, layers, reuse, strips, tiles
+from tests.plan.plans import a_map, a_plan, a_task, branches, chain, layers, reuse, strips, tiles
 
 DEVICES, GATEWAY, CLIENT = 3, 3, 4
 HEAD_BYTES = 48 + 4 * 8
@@ -67,6 +68,29 @@ def test_messages_hold_what_the_predictor_says(plan: Plan, policy: Policy) -> No
         some.begin(route, a_frame(plan))
         some.outputs()
         assert sent(some) == predicted(plan, route.places, 1, relay=policy == "sharing")
+
+
+def test_the_gateway_hands_out_one_region_after_the_other() -> None:
+    """Of 8 MB each, which sockets do not hold; frames come to devices in turn."""
+    with nodes(bands(6, 8), DEVICES, trace=True) as some:
+        some.begin(some.route("sharing"), a_frame(some.plan))
+        some.outputs()
+        spans = [span for span in some.spans()[GATEWAY] if span[0] == "send"]
+        handed_out = sorted((begin, end, peer) for _, _, _, peer, begin, end, _ in spans)
+        assert [peer for *_, peer in handed_out] == [0, 1, 2, 0, 1, 2]
+        assert all(end <= begin for (_, end, _), (begin, *_) in pairwise(handed_out))
+
+
+def bands(count: int, megabytes: int) -> Plan:
+    """Return a plan of tasks that each read some rows of the frame and write one."""
+    rows = megabytes << 8
+
+    def band(name: str, number: int, height: int) -> Region:
+        return Region(name, ((0, 1), (0, 1), (number * height, (number + 1) * height), (0, 1024)))
+
+    tensors = {"x": a_map(1, count * rows, 1024), "y": a_map(1, count, 1024)}
+    tasks = [a_task(f"t{n}", [band("x", n, rows)], [band("y", n, 1)]) for n in range(count)]
+    return a_plan(f"bands:{count}", tensors, ["x"], ["y"], tasks)
 
 
 def test_a_single_device_fetches_nothing_back() -> None:
