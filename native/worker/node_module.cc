@@ -11,6 +11,7 @@
 
 #include "fail_node.h"
 #include "node.h"
+#include "src/boundary.h"
 
 namespace lcp_tvm::worker {
 
@@ -108,14 +109,14 @@ class NodeModuleObj final : public ffi::ModuleObj {
   template <typename Action, typename Result, typename... Args>
   ffi::Function Bound(Action action, Result (Action::*)(Node&, Args...) const) {
     const ffi::ObjectPtr<ffi::Object> self = ffi::GetObjectPtr<ffi::Object>(this);
-    return ffi::Function::FromTyped(
-        [self, action, this](Args... args) -> Result { return action(node_, args...); });
+    return AcrossLibraries(ffi::Function::FromTyped(
+        [self, action, this](Args... args) -> Result { return action(node_, args...); }));
   }
 
   ffi::Function Packed(void (NodeModuleObj::*action)(ffi::PackedArgs)) {
     const ffi::ObjectPtr<ffi::Object> self = ffi::GetObjectPtr<ffi::Object>(this);
-    return ffi::Function::FromPacked(
-        [self, action, this](ffi::PackedArgs args, ffi::Any*) { (this->*action)(args); });
+    return AcrossLibraries(ffi::Function::FromPacked(
+        [self, action, this](ffi::PackedArgs args, ffi::Any*) { (this->*action)(args); }));
   }
 
   /*! \brief (name, tensors...): tensors of this process, or views, as RPC passes them. */
