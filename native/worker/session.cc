@@ -28,8 +28,8 @@ namespace {
 /*! \brief A peer of the node that keeps silent for so long is taken to be gone. */
 constexpr int64_t kSilenceMs = 3000;
 
-/*! \brief Tensors from this size on have memory of their own, which goes back when they die. */
-constexpr int kOwnMemory = 1 << 20;
+/*! \brief Where memory is short, tensors from this size on have memory of their own. */
+constexpr int kOwnMemory = 1 << 18;
 
 /*! \brief The path of an uploaded file; it must not leave the session's folder. */
 std::string PathIn(const fs::path& folder, const std::string& name) {
@@ -42,6 +42,20 @@ std::string PathIn(const fs::path& folder, const std::string& name) {
   return path.string();
 }
 
+/*!
+ * \brief Let threads share what is free, and, where memory is short, give it back at once.
+ *
+ * Fresh memory costs more time than the system's copying to or from a socket, so it is kept where
+ * there is enough of it.
+ */
+void KeepLittleMemory(bool is_short) {
+  mallopt(M_ARENA_MAX, 1);
+  if (is_short) {
+    mallopt(M_MMAP_THRESHOLD, kOwnMemory);
+    mallopt(M_TRIM_THRESHOLD, kOwnMemory);
+  }
+}
+
 std::string NodeOptions(const LcpSession& session) {
   ffi::json::Object options;
   options.Set("cores", static_cast<int64_t>(session.cores));
@@ -50,7 +64,6 @@ std::string NodeOptions(const LcpSession& session) {
   options.Set("host", ffi::String(session.host));
   options.Set("config", ffi::String(session.config));
   options.Set("silence_ms", kSilenceMs);
-  options.Set("trace", false);
   return std::string(ffi::json::Stringify(options));
 }
 
@@ -133,10 +146,7 @@ __attribute__((visibility("default"))) const char* LcpSetBoard(const char* json,
 
 __attribute__((visibility("default"))) const char* LcpServeSession(const LcpSession* session) {
   return ErrorOf([session] {
-    // Memory that is freed shall go back to the system: a board has little.
-    mallopt(M_MMAP_THRESHOLD, lcp_tvm::worker::kOwnMemory);
-    mallopt(M_TRIM_THRESHOLD, lcp_tvm::worker::kOwnMemory);
-    mallopt(M_ARENA_MAX, 1);
+    lcp_tvm::worker::KeepLittleMemory(session->memory_bytes > 0);
     lcp_tvm::worker::Register(*session);
     lcp_tvm::Registered("rpc.ServerLoop")(session->connection);
   });
