@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tvm
 
+from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.errors import ModelError
 
@@ -23,7 +24,7 @@ LINK_TIMEOUT_S = 600.0
 
 
 def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
-    """Compile with TVM's default pipeline and write a shared library.
+    """Compile with fused kernels and TVM's default pipeline, and write a shared library.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        executable = tvm.compile(mod, target=target.tvm_target())
+        executable = tvm.compile(fuse_kernels(mod), target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
             f"cpu part: TVM cannot compile it for {target.cpu}: {_last_line(str(err))}"
