@@ -5,8 +5,9 @@
     for each channel: conv2d to a buffer of one channel; the rest from there to the result
 
 TVM's default pipeline gives each operator a kernel of its own and keeps its whole result: two maps
-of a layer's size at a time, where a tile of YOLOv2 has 8 MB. Every element is computed by the same
-operations in the same order as before, so all bits stay.
+of a layer's size at a time, where a tile of YOLOv2 has 8 MB. It also finishes one result before it
+begins the next, which no vector unit likes. Here every element is computed by the same operations
+in the same order as there, so all bits stay.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tvm import relax, s_tir, tirx
 ELEMENTWISE, BROADCAST, FUSABLE, OPAQUE = 0, 1, 4, 8
 """TVM's patterns of operators; a fusable one may be followed by the first two."""
 
-_KERNELS = ("fused_", "conv2d")
+_KERNELS = ("fused_", "conv2d", "matmul")
 _FOLLOWERS = ("max_pool2d", "pad")
 """Kernels that need of a map only what a channel has, so that they may follow what computes it."""
 
@@ -107,13 +108,25 @@ def _by_channel(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
     loops = schedule.get_loops(last)
     has_channels = len(schedule.get(last).writes[0].region) == _MAP
     for block in reversed(inner):
-        if _reduces(schedule.get(block)):
-            if has_channels:
-                schedule.compute_at(block, loops[_CHANNEL])
-        else:
+        if not _reduced_axes(schedule, block):
             schedule.compute_inline(block)
+        elif has_channels:
+            schedule.compute_at(block, loops[_CHANNEL], preserve_unit_loops=True)
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        if count := _reduced_axes(schedule, block):
+            _row_by_row(schedule, block, count)
     return schedule.mod["main"]
 
 
-def _reduces(block: Any) -> bool:
-    return any(axis.iter_type == tirx.IterVar.CommReduce for axis in block.iter_vars)
+def _row_by_row(schedule: s_tir.Schedule, block: Any, reduced: int) -> None:
+    """Add a product to each result of a row, then the next: neighbours suit vector units."""
+    *_, column = schedule.get_loops(block)[:-reduced]
+    reductions = schedule.get_loops(block)[-reduced:]
+    schedule.reorder(*reductions, column)
+    schedule.decompose_reduction(block, reductions[0])
+
+
+def _reduced_axes(schedule: s_tir.Schedule, block: Any) -> int:
+    """How many of a block's loops add up, or look for the largest."""
+    axes = schedule.get(block).iter_vars
+    return sum(axis.iter_type == tirx.IterVar.CommReduce for axis in axes)
