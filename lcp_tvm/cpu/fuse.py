@@ -81,6 +81,8 @@ class _PadApart(relax.PyExprMutator):  # type: ignore[misc]
             strides=list(call.attrs.strides),
             dilation=list(call.attrs.dilation),
             groups=call.attrs.groups,
+            kernel_layout=call.attrs.kernel_layout,
+            out_layout=call.attrs.out_layout,
             out_dtype=call.attrs.out_dtype,
         )
 
@@ -120,9 +122,9 @@ def _by_channel(kernel: tirx.PrimFunc) -> tirx.PrimFunc:
 
 def _row_by_row(schedule: s_tir.Schedule, block: Any, reduced: int) -> None:
     """Add a product to each result of a row, then the next: neighbours suit vector units."""
-    *_, column = schedule.get_loops(block)[:-reduced]
+    results = schedule.get_loops(block)[:-reduced]
     reductions = schedule.get_loops(block)[-reduced:]
-    schedule.reorder(*reductions, column)
+    schedule.reorder(*reductions, *results[-1:])
     schedule.decompose_reduction(block, reductions[0])
 
 
