@@ -60,8 +60,13 @@ class Node(ABC):
     """
 
     @abstractmethod
-    def call(self, function: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Call a function of the node."""
+    def call(self, function: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        """Call a function of the node.
+
+        Parameters
+        ----------
+        timeout_s : None for as long as the node may take for any call.
+        """
 
     @abstractmethod
     def tensor(self, array: Array) -> Any:
@@ -127,14 +132,17 @@ class Node(ABC):
 class FarNode(Node):
     """The node of a worker's session."""
 
-    def __init__(self, session: WorkerSession) -> None:
+    def __init__(self, session: WorkerSession, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """Take its session, and how long a call may take."""
         self._session = session
+        self._timeout_s = timeout_s
 
-    def call(self, function: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    def call(self, function: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
         return self._session.call_node(function, arguments, timeout=timeout_s)
 
     def tensor(self, array: Array) -> Any:
-        return self._session.upload_tensor(array)
+        return self._session.upload_tensor(array, timeout=self._timeout_s)
 
     def cut(self) -> None:
         self._session.cut()
@@ -163,7 +171,7 @@ class NearNode(Node):
         }
         return cls(tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options)))
 
-    def call(self, function: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    def call(self, function: str, *arguments: object, timeout_s: float | None = None) -> Any:
         try:
             return self.module[function](*arguments)
         except (RuntimeError, ValueError, OSError) as error:

@@ -25,13 +25,13 @@ from lcp_tvm.rpc.crew import Crew, node_names
 from lcp_tvm.rpc.deployment import deploy
 from lcp_tvm.rpc.line import resolve
 from lcp_tvm.rpc.loading import check_node, load
-from lcp_tvm.rpc.session import CONNECT_TIMEOUT_S, WorkerSession, local_worker
+from lcp_tvm.rpc.session import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, WorkerSession, local_worker
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.workers import Workers, local_count, local_workers
 from lcp_tvm.targets import parse_targets
 
 ATTEMPT_TIMEOUT_S = 5.0
-"""An attempt to get a lost node back; a cluster that is closed waits for no longer than this."""
+"""An attempt to get a session with a lost node."""
 
 Progress = Callable[[str, float], None]
 _T = TypeVar("_T")
@@ -122,18 +122,25 @@ class Launch:
             plan, self._package.manifest.modules, machines, lambda d: targets.of(d).text
         )
 
-        def ready(number: int, timeout_s: float) -> Node:
-            session = self._connect(number, addresses[number], timeout_s)
-            return self._loaded(names[number], session, modules[number])
+        def ready(number: int, connect_s: float, call_s: float) -> Node:
+            session = self._connect(number, addresses[number], connect_s)
+            node = FarNode(session, call_s)
+            self._load(names[number], node, modules[number])
+            return node
+
+        def ready_again(number: int) -> Node:
+            recovery_s = self._settings.recovery_s
+            return ready(number, min(recovery_s, ATTEMPT_TIMEOUT_S), recovery_s)
 
         self._progress("loading the workers", 0.15)
         self._stack.callback(self._leave)
-        nodes = self._together(lambda n: ready(n, CONNECT_TIMEOUT_S), len(addresses))
+        nodes = self._together(
+            lambda n: ready(n, CONNECT_TIMEOUT_S, CALL_TIMEOUT_S), len(addresses)
+        )
         hosts = tuple(resolve(*address)[0] for address in addresses)
         client = NearNode.make(silence_s=self._settings.silence_s)
         self._stack.callback(client.close)
-        attempt_s = min(self._settings.recovery_s, ATTEMPT_TIMEOUT_S)
-        return Crew(names, machines, nodes, hosts, client, lambda n: ready(n, attempt_s), cluster)
+        return Crew(names, machines, nodes, hosts, client, ready_again, cluster)
 
     def _has_gateway(self, workers: Workers) -> bool:
         """Whether a node of its own is the gateway."""
@@ -164,12 +171,10 @@ class Launch:
                 session.cut()
         return session
 
-    def _loaded(self, name: str, session: WorkerSession, names: tuple[str, ...]) -> Node:
-        node = FarNode(session)
+    def _load(self, name: str, node: Node, names: tuple[str, ...]) -> None:
         modules = {module: self._package.manifest.modules[module] for module in names}
         check_node(name, node.hello(), modules, self._plan)
         load(node, self._package, modules)
-        return node
 
 
 def needs_gateway(plan: Plan, policy: Policy | None) -> bool:

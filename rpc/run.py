@@ -190,6 +190,8 @@ class Run:
             self._carry_out(frames.failed(event[1], event[2], str(event[3])))
         elif kind == "lost":
             self._broken |= event[2] == self._connecting
+            if event[2] not in self.router.lost:  # what others ask of it now must not take long
+                self.crew.nodes[event[2]].cut()
             self._carry_out(frames.lost(event[2], str(event[3])))
         elif kind == "link":
             peer = self.crew.names.index(str(event[3]))
