@@ -222,6 +222,9 @@ Program ReadProgram(const std::string& text) {
     program.inputs.push_back(static_cast<uint32_t>(input));
   }
   const std::vector<int64_t> outputs = json.Ints("outputs", 0, tensors - 1);
+  if (program.inputs.empty() || outputs.empty()) {
+    FailNode("the program has no inputs, or no outputs");
+  }
   for (const JsonReader& function : json.Items("functions")) {
     const auto peak = static_cast<uint64_t>(function.Int("peak_bytes", 0, kMaxCount));
     program.functions.push_back({function.Text("name"), peak});
@@ -232,9 +235,6 @@ Program ReadProgram(const std::string& text) {
     program.tasks.push_back(ReadTask(task, reader));
   }
   program.collect = reader.Reads(json.List("collect"), "collect");
-  if (program.inputs.empty() || outputs.empty()) {
-    FailNode("the program has no inputs, or no outputs");
-  }
   if (program.collect.size() != outputs.size()) {
     FailNode("collect has " + std::to_string(program.collect.size()) + " reads for " +
              std::to_string(outputs.size()) + " outputs");
