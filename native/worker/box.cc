@@ -25,6 +25,9 @@ bool SameRange(const Box& a, const Box& b, size_t d) {
 }  // namespace
 
 bool Contains(const Box& outer, const Box& inner) {
+  if (inner.ndim != outer.ndim) {
+    return false;
+  }
   for (size_t d = 0; d < inner.ndim; ++d) {
     if (inner.begin[d] < outer.begin[d] || inner.end[d] > outer.end[d]) {
       return false;

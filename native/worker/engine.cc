@@ -265,12 +265,12 @@ void Engine::Post(int node, const Header& header, const BlockRef& block) {
 }
 
 void Engine::Submit(Job job) {
-  if (FrameState* frame = frames_.Find(job.frame)) {
-    ++frame->unfinished;
-  }
   const std::pair<uint64_t, int> key{job.frame, job.task};
-  ready_.emplace(key, std::move(job));
-  ++to_wake_;
+  FrameState* frame = frames_.Find(job.frame);
+  if (frame != nullptr && ready_.try_emplace(key, std::move(job)).second) {
+    ++frame->unfinished;
+    ++to_wake_;
+  }
 }
 
 int Engine::IdleThreads() const {

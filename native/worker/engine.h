@@ -117,14 +117,16 @@ class Engine final : public transport::Handler, public Core {
   /*! \brief Whether all functions are there that a route may want here; the most a call takes. */
   uint64_t CheckFunctions(const Route& route) const;
   const RoutePlan* FindRoute(uint32_t id) const;
-  /*! \brief The frame of a message, which may be its first; nullptr and why: there is none. */
-  FrameState* FrameOf(const transport::Header& header, std::string* why);
+  /*! \brief Whether nothing more of a frame is wanted; the client knows all that have begun. */
+  bool IsOver(uint64_t frame) const;
+  /*! \brief The frame of a message, which may be its first; nullptr: there can be none. */
+  FrameState* FrameOf(const transport::Header& header);
 
   // engine_receive.cc: what is due, and where it goes.
   transport::Place ReceiveElements(int peer, const transport::Header& header);
   std::string DutyProblem(int peer, const transport::Header& header) const;
   std::string InputProblem(int peer, const transport::Header& header, const RoutePlan& plan) const;
-  std::string RegionProblem(int peer, const transport::Header& header, const FrameState& frame,
+  std::string RegionProblem(int peer, const transport::Header& header, const RoutePlan& route,
                             bool* is_wanted) const;
   bool MakeRoom(uint64_t bytes, uint64_t leave, Charge* charge);
   bool MayWait(uint64_t bytes, bool has_older) const;

@@ -96,8 +96,7 @@ void Engine::Handle(int peer, const Header& header, const BlockRef& block,
     default:
       break;
   }
-  std::string why;
-  FrameState* frame = frames_.HasEnded(header.frame) ? nullptr : FrameOf(header, &why);
+  FrameState* frame = FrameOf(header);
   if (frame != nullptr) {
     HandleForFrame(peer, header, block, text, frame);
   } else if (header.kind == Kind::kTask) {
@@ -109,6 +108,7 @@ void Engine::HandleForFrame(int peer, const Header& header, const BlockRef& bloc
                             const std::string& text, FrameState* frame) {
   const auto task = static_cast<int>(header.task);
   const bool is_fallback = header.word == 1;
+  const Route& route = frame->route->route;
   // Of tasks that exist, these kinds concern those that are open, and ways that there are.
   const bool concerns_task = header.kind == Kind::kTask || header.kind == Kind::kFetch;
   if (concerns_task) {
@@ -125,9 +125,9 @@ void Engine::HandleForFrame(int peer, const Header& header, const BlockRef& bloc
       TakeRegion(peer, header, block, frame);
       return;
     case Kind::kBegin:
-      if (header.word == kReadless) {
+      if (header.word == kReadless && peer == route.frame_place(program_)) {
         StartReadless(frame);
-      } else {
+      } else if (peer == program_.client && route.source == program_.node) {
         BeginKept(text, frame);
       }
       return;
@@ -137,7 +137,9 @@ void Engine::HandleForFrame(int peer, const Header& header, const BlockRef& bloc
       EndEverywhere(frame->number);
       return;
     case Kind::kTask:
-      thief_.Take(frame->number, *frame->route, task, is_fallback, peer);
+      if (route.takes[program_.node]) {
+        thief_.Take(frame->number, *frame->route, task, is_fallback, peer);
+      }
       return;
     case Kind::kFetch:
       if (header.word == kAllFetched) {

@@ -75,9 +75,17 @@ std::string Engine::DutyProblem(int peer, const Header& header) const {
       return program_.node == program_.gateway ? "" : what + "goes to the gateway";
     case Kind::kHint:
       return peer == program_.gateway ? "" : what + "comes from the gateway alone";
-    case Kind::kTask:
-    case Kind::kFetch:
     case Kind::kPooled:
+    case Kind::kFetch:
+      if (header.kind == Kind::kPooled || header.word == kAllFetched) {
+        if (peer != program_.gateway) {
+          return what + "comes from the gateway alone";
+        }
+      } else if (program_.node != program_.gateway) {
+        return what + "goes to the gateway";
+      }
+      [[fallthrough]];
+    case Kind::kTask:
       return header.task < tasks && header.word <= kAllFetched
                  ? ""
                  : what + "of a task that does not exist";
@@ -97,21 +105,18 @@ std::string Engine::DutyProblem(int peer, const Header& header) const {
 }
 
 Place Engine::ReceiveElements(int peer, const Header& header) {
-  if (frames_.HasEnded(header.frame)) {
+  if (IsOver(header.frame)) {
     return Drop();
   }
-  std::string problem;
-  const FrameState* frame = FrameOf(header, &problem);
-  if (frame == nullptr) {
-    return Refuse(std::move(problem));
+  const FrameState* known = frames_.Find(header.frame);
+  const RoutePlan* route = known == nullptr ? FindRoute(header.route) : known->route;
+  if (route == nullptr) {
+    return Refuse("there is no route " + std::to_string(header.route));
   }
-  bool is_wanted = true;
-  if (header.kind == Kind::kInput) {
-    problem = InputProblem(peer, header, *frame->route);
-    is_wanted = frame->inputs_missing > 0;
-  } else {
-    problem = RegionProblem(peer, header, *frame, &is_wanted);
-  }
+  bool is_wanted = header.kind == Kind::kRegion || known == nullptr || known->inputs_missing > 0;
+  std::string problem = header.kind == Kind::kInput
+                            ? InputProblem(peer, header, *route)
+                            : RegionProblem(peer, header, *route, &is_wanted);
   if (problem.empty() && header.payload != program_.Bytes(header.tensor, header.box)) {
     problem = "it has " + std::to_string(header.payload) + " bytes";
   }
@@ -121,6 +126,9 @@ Place Engine::ReceiveElements(int peer, const Header& header) {
   }
   if (!is_wanted) {
     return Drop();
+  }
+  if (FrameOf(header) == nullptr) {
+    return Refuse("there are too many frames");
   }
   auto block = std::make_shared<Block>();
   // The oldest frame may have all of the memory, so that it comes to its end.
@@ -138,15 +146,17 @@ Place Engine::ReceiveElements(int peer, const Header& header) {
   return {Place::Verdict::kTake, block->bytes(), block, ""};
 }
 
-FrameState* Engine::FrameOf(const Header& header, std::string* why) {
+bool Engine::IsOver(uint64_t frame) const {
+  return IsClient() ? frames_.all().count(frame) == 0 : frames_.HasEnded(frame);
+}
+
+FrameState* Engine::FrameOf(const Header& header) {
   FrameState* frame = frames_.Find(header.frame);
   if (frame != nullptr) {
     return frame;
   }
   const RoutePlan* route = FindRoute(header.route);
-  if (route == nullptr || frames_.IsFull()) {
-    *why = route == nullptr ? "there is no route " + std::to_string(header.route)
-                            : "there are too many frames";
+  if (route == nullptr || IsOver(header.frame) || frames_.IsFull()) {
     return nullptr;
   }
   stats_.Began(header.frame);
@@ -165,10 +175,9 @@ std::string Engine::InputProblem(int peer, const Header& header, const RoutePlan
   return is_input && header.box == program_.tensors[header.tensor].box ? "" : "it is no input";
 }
 
-std::string Engine::RegionProblem(int peer, const Header& header, const FrameState& frame,
+std::string Engine::RegionProblem(int peer, const Header& header, const RoutePlan& route,
                                   bool* is_wanted) const {
   const int producer = ProducerOf(header);
-  const RoutePlan& route = *frame.route;
   if (header.word == kSettled) {
     const Supply* supply = route.wiring.Find(producer, header.tensor, header.box);
     const bool is_due = supply != nullptr && (supply->from == kAnywhere || supply->from == peer);

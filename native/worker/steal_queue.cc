@@ -26,8 +26,10 @@ void StealQueue::Begin(uint64_t frame, const RoutePlan& route,
 }
 
 void StealQueue::Ask(int peer) {
-  askers_.push_back(peer);
-  Answer();
+  if (std::count(askers_.begin(), askers_.end(), peer) == 0) {
+    askers_.push_back(peer);
+    Answer();
+  }
 }
 
 void StealQueue::Sent(int peer) {

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from lcp_tvm.plan.box import full_box
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.run import run_plan
-from tests.native.nodes import RUN, Array, Compute, Nodes, a_frame, made_up, nodes, until
+from lcp_tvm.predict.placement import Machines
+from lcp_tvm.rpc.control import as_tensor
+from lcp_tvm.rpc.routes import Route
+from tests.native.nodes import (
+    RUN,
+    WAIT_MS,
+    Array,
+    Compute,
+    Nodes,
+    a_frame,
+    made_up,
+    new_node,
+    nodes,
+    until,
+)
 from tests.plan.plans import branches, chain, reuse, tiles
+from tests.rpc.raw_peer import SETTLED, Kind, RawPeer
 
 GATEWAY, CLIENT = 2, 3
 
@@ -172,3 +189,34 @@ def test_a_peer_of_another_run() -> None:
         some.modules[2]["prepare"](program)
         with pytest.raises(RuntimeError, match="run"):
             some.connect(2, [0])
+
+
+def test_the_client_takes_nothing_of_frames_that_it_has_not_begun() -> None:
+    plan = chain(1)
+    values = json.loads(Nodes(plan, Machines(1, 0), []).program().for_node(0))
+    values |= {"nodes": ["client", "edge-0"], "client": 0, "gateway": 1}
+    client = new_node(cores=0)
+    port = json.loads(client["prepare"](json.dumps(values)))["port"]
+    client["route"](Route(0, 1, (1,), (1,), "static").json())
+    version = json.loads(client["hello"]())["version"]
+    box = full_box((1, 16, 224, 224))
+    (picture,) = a_frame(plan).values()
+    result = np.ones((1, 16, 224, 224), np.float32)
+    with RawPeer(port, run=RUN, node=1, to=0, version=version) as device:
+
+        def send_result(frame: int) -> None:
+            fields = {"word": SETTLED, "tensor": 1, "box": box, "payload": result.tobytes()}
+            device.say(Kind.REGION, frame=frame, **fields)
+
+        device.say(Kind.FAILED, frame=7, word=1, payload=b"no")
+        send_result(8)
+        device.say(Kind.PING, frame=1)
+        device.hear_of((Kind.PONG,), 1)  # what was said before has been dealt with
+        client["connect"](json.dumps([[1, "", 1]]), WAIT_MS)
+        for frame in (7, 8):
+            client["begin"](frame, 0, "", as_tensor(picture))
+            device.hear_of((Kind.INPUT,), frame)
+            send_result(frame)
+            kind, number, _, text, *outputs = client["next"](WAIT_MS)
+            assert (str(kind), number) == ("done", frame), text
+            assert np.array_equal(np.from_dlpack(outputs[0]), result)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,7 +145,6 @@ def test_frames_are_begun_by_the_client_with_the_inputs_of_the_plan() -> None:
 def test_a_plan_of_thousands_of_tasks_is_read_at_once() -> None:
     """5,000 tasks with 15,000 pieces; bounds are far above what it takes."""
     plan = strips(500, 10)
-    plan = replace(plan, functions={name: plan.functions[name] for name in plan.functions})
     with nodes(chain(1), 1) as some:
         large = Nodes(plan, Machines(1, 1), some.modules)
         program = large.program().for_node(0)

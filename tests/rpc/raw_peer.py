@@ -15,8 +15,8 @@ from lcp_tvm.plan.box import Box, box_shape
 
 MAGIC, VERSION = 0x4650434C, 1
 FRAME_TASK = 0xFFFFFFFF
-SETTLED = 0xFFFFFFFF
-"""The word of a region for tasks of settled place."""
+SETTLED, POOL = 0xFFFFFFFF, 0xFFFFFFFE
+"""The word of a region for tasks of settled place, and for the gateway's pool."""
 
 TIMEOUT_S = 20.0
 _HEAD = struct.Struct("<IBBBBQQIIIIQ")
