@@ -22,7 +22,6 @@ from lcp_tvm.plan.plan import Plan, Policy
 from lcp_tvm.predict.cluster import Cluster as Described
 from lcp_tvm.predict.predict import predict
 from lcp_tvm.predict.prediction import Latency, Prediction, latency_of
-from lcp_tvm.predict.stealing import OURS, Waits
 from lcp_tvm.rpc.cluster import Cluster
 from lcp_tvm.rpc.inputs import Array, Kept
 from lcp_tvm.rpc.launch import Progress
@@ -154,9 +153,7 @@ def bench(
     return Bench(measured, predicted, "measured", f"measured on {platform.node()}")
 
 
-def predicted_for(
-    plan: Plan, cluster: Described, load: Load, policy: Policy | None, waits: Waits = OURS
-) -> Prediction:
+def predicted_for(plan: Plan, cluster: Described, load: Load, policy: Policy | None) -> Prediction:
     """Return what the predictor says of the same frames."""
     return predict(
         plan,
@@ -164,7 +161,6 @@ def predicted_for(
         frames=load.frames,
         in_flight=load.in_flight,
         policy=policy,
-        waits=waits,
     )
 
 

@@ -118,9 +118,13 @@ class FlowSimulation(Simulation[FlowFrame]):
             self.transmit(message, frame, source)
 
     def transmit(self, message: Message, frame: FlowFrame, source: int) -> None:
-        """Put a message on the network."""
-        value = (message, frame)
-        self.links.send(source, message.target, message.nbytes, message.name, self.arrived, value)
+        """Have a message leave for another machine."""
+        self.put(message, frame, source)
+
+    def put(self, message: Message, frame: FlowFrame, source: int) -> float:
+        """Put a message on the network; when it has left its sender."""
+        target, nbytes, name = message.target, message.nbytes, message.name
+        return self.links.send(source, target, nbytes, name, self.arrived, (message, frame))
 
     def arrived(self, arrival: tuple[Message, FlowFrame]) -> None:
         """Take a message from the network."""

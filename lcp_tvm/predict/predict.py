@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lcp_tvm.errors import InputError
 from lcp_tvm.plan.pieces import find_reads
 from lcp_tvm.plan.plan import Plan, Policy
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowSimulation
+from lcp_tvm.predict.lock_step import LockStepSimulation
 from lcp_tvm.predict.placement import shortage
 from lcp_tvm.predict.prediction import DeviceUse, Prediction, latency_of
+from lcp_tvm.predict.rules import OURS, Rules
 from lcp_tvm.predict.sharing import SharingSimulation
 from lcp_tvm.predict.simulation import Load
-from lcp_tvm.predict.stealing import OURS, StealingSimulation, Waits
+from lcp_tvm.predict.stealing import StealingSimulation
 
 MIB = 1 << 20
-
-SIMULATIONS: Mapping[Policy, type[FlowSimulation]] = {
-    "static": FlowSimulation,
-    "sharing": SharingSimulation,
-}
 
 
 def predict(
@@ -31,7 +26,7 @@ def predict(
     policy: Policy | None = None,
     in_flight: int = 1,
     period_ms: float | None = None,
-    waits: Waits = OURS,
+    rules: Rules = OURS,
     seed: int = 0,
     trace: bool = False,
 ) -> Prediction:
@@ -45,11 +40,11 @@ def predict(
     frames : how many to compute.
     policy : the plan's own by default. ``static`` runs tasks where they are bound, or else where
         each ends first; ``sharing`` deals unbound tasks out in turn and passes all data through
-        the gateway in lock-step, one frame at a time; ``stealing`` lets idle devices fetch tasks
-        from the frame's source.
+        the gateway, one frame at a time; ``stealing`` lets idle devices fetch tasks from the
+        frame's source.
     in_flight : frames that there are at a time: a new one comes when one is done.
     period_ms : between frames, in place of ``in_flight``.
-    waits : of work stealing.
+    rules : of work sharing and stealing.
     seed : of the network's jitter.
     trace : whether to keep the timeline.
 
@@ -68,10 +63,12 @@ def predict(
     simulation: FlowSimulation
     if policy == "stealing":
         simulation = StealingSimulation(
-            plan, cluster, reads, load, waits=waits, seed=seed, trace=trace
+            plan, cluster, reads, load, rules=rules, seed=seed, trace=trace
         )
     else:
-        simulate = SIMULATIONS[policy]
+        simulate = FlowSimulation
+        if policy == "sharing":
+            simulate = LockStepSimulation if rules.lock_step else SharingSimulation
         simulation = simulate(plan, cluster, reads, load, seed=seed, trace=trace)
     makespan = simulation.run()
     return Prediction(

@@ -1,67 +1,29 @@
-"""Work sharing, as DeepThings has it for MoDNN and for its own tiles (sections II and V).
+"""Work sharing: the gateway deals out tasks, and all data passes it.
 
     source ---- the frame ----> gateway ---- what it reads ----> each device
-    device ---- what others read ----> gateway ---- once the step is complete ----> each device
+    device ---- what others read ----> gateway ---- what it reads ----> each device
     device ---- results ----> gateway
 
-The gateway deals out tasks and all data passes it. It turns to one device after the other: a
-transfer begins when the one before has arrived. Tasks that read others' results go in lock-step
-("bulk-synchronous"): the gateway collects a step before it hands anything of it on, and the tasks
-of the next step begin together. Tasks that read the frame alone begin when their part comes.
+The gateway hands out one message after the other, the next when the last has left. A task runs
+when all that it reads is there. By DeepThings' rules there is more waiting (`lock_step`).
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass
+from collections import deque
 
-from lcp_tvm.plan.pieces import FRAME, Reads
+from lcp_tvm.plan.pieces import Reads
 from lcp_tvm.plan.plan import Plan
+from lcp_tvm.predict.clock import after
 from lcp_tvm.predict.cluster import Cluster
-from lcp_tvm.predict.flow import FlowFrame, FlowSimulation, Route
+from lcp_tvm.predict.flow import FlowFrame, FlowSimulation
 from lcp_tvm.predict.placement import deal_out
 from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.wiring import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The lock-step of a route.
-
-    Attributes
-    ----------
-    tasks : in each step.
-    messages : of each step that the gateway passes on.
-    origins : of these messages, the step.
-    """
-
-    tasks: Counter[int]
-    messages: Counter[int]
-    origins: dict[Message, int]
-
-
-class SharingFrame(FlowFrame):
-    """A frame, and what its steps wait for.
-
-    Attributes
-    ----------
-    collected : by step, messages that the gateway has and will pass on.
-    ready : by step, tasks that have all that they read.
-    """
-
-    __slots__ = ("collected", "ready", "steps")
-
-    def __init__(
-        self, number: int, source: int, arrived_ms: float, route: Route, steps: Steps
-    ) -> None:
-        super().__init__(number, source, arrived_ms, route)
-        self.steps = steps
-        self.collected: dict[int, list[Message]] = {}
-        self.ready: dict[int, list[int]] = {}
-
-
 class SharingSimulation(FlowSimulation):
-    """The gateway shares out the work."""
+    """The gateway shares out the work, turning to one device after the other."""
 
     relay = True
 
@@ -76,69 +38,25 @@ class SharingSimulation(FlowSimulation):
         trace: bool = False,
     ) -> None:
         super().__init__(plan, cluster, reads, load, seed=seed, trace=trace)
-        self._step = find_steps(reads)
-        self._steps: dict[tuple[int, int], Steps] = {}
-        self._transfers: deque[tuple[Message, FlowFrame, int]] = deque()
+        self._to_hand_out: deque[tuple[Message, FlowFrame]] = deque()
 
     def places(self, replica: int, source: int) -> list[int]:
         return deal_out(self.plan, self.machines, replica)
 
-    def frame(self, number: int, source: int, arrived_ms: float) -> SharingFrame:
-        key = (self.replica(number), source)
-        route = self.route(*key)
-        if key not in self._steps:
-            self._steps[key] = self._steps_of(route)
-        return SharingFrame(number, source, arrived_ms, route, self._steps[key])
-
     def transmit(self, message: Message, frame: FlowFrame, source: int) -> None:
-        self._transfers.append((message, frame, source))
-        if len(self._transfers) == 1:
+        if source != self.gateway:
             super().transmit(message, frame, source)
-
-    def arrived(self, arrival: tuple[Message, FlowFrame]) -> None:
-        super().arrived(arrival)
-        self._transfers.popleft()
-        if self._transfers:
-            super().transmit(*self._transfers[0])
-
-    def pass_on(self, message: Message, frame: FlowFrame) -> None:
-        assert isinstance(frame, SharingFrame)
-        step = frame.steps.origins.get(message)
-        if step is None:  # the frame itself
-            super().pass_on(message, frame)
             return
-        collected = frame.collected.setdefault(step, [])
-        collected.append(message)
-        if len(collected) == frame.steps.messages[step]:
-            for each in collected:
-                super().pass_on(each, frame)
+        self._to_hand_out.append((message, frame))
+        if len(self._to_hand_out) == 1:
+            self._hand_out()
 
-    def start(self, task: int, frame: FlowFrame) -> None:
-        assert isinstance(frame, SharingFrame)
-        step = self._step[task]
-        if step == 0:
-            super().start(task, frame)
-            return
-        ready = frame.ready.setdefault(step, [])
-        ready.append(task)
-        if len(ready) == frame.steps.tasks[step]:
-            for each in ready:
-                super().start(each, frame)
+    def _hand_out(self) -> None:
+        message, frame = self._to_hand_out[0]
+        left = self.put(message, frame, self.gateway)
+        after(self.env, left - self.env.now, self._left, message)
 
-    def _steps_of(self, route: Route) -> Steps:
-        origins = {
-            message: step
-            for step, messages in zip(self._step, route.wiring.after, strict=True)
-            for message in messages
-            if message.onward
-        }
-        return Steps(Counter(self._step), Counter(origins.values()), origins)
-
-
-def find_steps(reads: Reads) -> list[int]:
-    """Return by task how many must run before it, one after the other."""
-    steps: list[int] = []
-    for found in reads.tasks:
-        producers = {producer for pieces in found for producer, _ in pieces} - {FRAME}
-        steps.append(max((steps[producer] + 1 for producer in producers), default=0))
-    return steps
+    def _left(self, _: Message) -> None:
+        self._to_hand_out.popleft()
+        if self._to_hand_out:
+            self._hand_out()

@@ -14,7 +14,7 @@
 
 A queue is served in plan order, but for tasks that cannot run yet: what they read is neither in
 the gateway's pool nor with the taker. Such a task waits; its fallback, if it has one, runs when it
-has been passed over for long enough (`Waits`). The gateway tells a frame's source what is in the
+has been passed over for long enough (`Rules`). The gateway tells a frame's source what is in the
 pool. A source sends one task at a time; who asks meanwhile waits. A device does one thing at a
 time: it computes, fetches, or asks for work; when nobody has any, it sleeps and asks again. Tasks
 for the gateway run there when all that they read has come.
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lcp_tvm.plan.pieces import Reads
 from lcp_tvm.plan.plan import GATEWAY, Plan
@@ -33,29 +32,10 @@ from lcp_tvm.predict.clock import T, after
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowFrame, FlowSimulation
 from lcp_tvm.predict.placement import bound_machine, group
+from lcp_tvm.predict.rules import OURS, Rules
 from lcp_tvm.predict.simulation import Load
 from lcp_tvm.predict.stealable import StealFrame, Taken, Way, find_stealable
 from lcp_tvm.predict.wiring import ANYWHERE
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long devices and tasks wait.
-
-    Attributes
-    ----------
-    poll_ms : a device that has found no work sleeps for so long; an estimate, the paper does not
-        say.
-    patience_ms : from when a task is first passed over until its fallback runs.
-    """
-
-    poll_ms: float = 100.0
-    patience_ms: float = 10_000.0
-
-
-OURS = Waits()
-DEEPTHINGS = Waits(patience_ms=0.0)
-"""Section IV-C: what has not been collected yet is computed anew."""
 
 LONGER = 1000
 """Whoever has had nothing to do for long sleeps this fraction of that time, so that a wait of any
@@ -75,13 +55,13 @@ class StealingSimulation(FlowSimulation):
         reads: Reads,
         load: Load,
         *,
-        waits: Waits = OURS,
+        rules: Rules = OURS,
         seed: int = 0,
         trace: bool = False,
     ) -> None:
         super().__init__(plan, cluster, reads, load, seed=seed, trace=trace)
         devices = len(cluster.devices)
-        self._waits = waits
+        self._rules = rules
         self._tasks = find_stealable(plan, reads)
         self._allowed = [self._machines_of(replica) for replica in range(plan.replicas)]
         self._queues: list[deque[StealFrame]] = [deque() for _ in range(devices)]
@@ -229,7 +209,7 @@ class StealingSimulation(FlowSimulation):
         """Sleep, unless a frame of its own has come meanwhile."""
         self._engaged[machine] = False
         if not self._serve_itself(machine):
-            nap_ms = max(self._waits.poll_ms, (self.env.now - self._idle_since[machine]) / LONGER)
+            nap_ms = max(self._rules.poll_ms, (self.env.now - self._idle_since[machine]) / LONGER)
             after(self.env, nap_ms, self._slept, (machine, self._naps[machine]))
 
     def _slept(self, sleeper: tuple[int, int]) -> None:
@@ -289,7 +269,7 @@ class StealingSimulation(FlowSimulation):
     def _has_waited(self, frame: StealFrame, task: int) -> bool:
         """Whether a task has been passed over for too long; the first time counts from now."""
         since = frame.passed_over_ms.setdefault(task, self.env.now)
-        return bool(self.env.now - since >= self._waits.patience_ms)
+        return bool(self.env.now - since >= self._rules.patience_ms)
 
     def _remove(self, victim: int, frame: StealFrame, task: int) -> None:
         frame.queue.remove(task)

@@ -13,7 +13,7 @@ from math import ceil
 from lcp_tvm.plan.plan import Function, Plan
 from lcp_tvm.predict.cluster import Cluster, Network
 from lcp_tvm.predict.cost import call_ms
-from lcp_tvm.predict.stealing import Waits
+from lcp_tvm.predict.rules import Rules
 from lcp_tvm.rpc.program import Pace
 
 CPU_MACS = 1.1e9
@@ -25,7 +25,7 @@ MARGIN = 1.3
 """Calls that share a core do not share it evenly."""
 
 
-def pace_of(plan: Plan, cluster: Cluster, factor: float, waits: Waits) -> Pace:
+def pace_of(plan: Plan, cluster: Cluster, factor: float, rules: Rules) -> Pace:
     """Return what nodes are told: the machines', and the client's, which computes nothing."""
     functions = plan.functions.values()
     rows = [
@@ -35,8 +35,8 @@ def pace_of(plan: Plan, cluster: Cluster, factor: float, waits: Waits) -> Pace:
     client = (0.0,) * len(plan.functions)
     return Pace(
         board_ms=(*rows, client),
-        poll_ms=round(factor * waits.poll_ms),
-        patience_ms=round(factor * waits.patience_ms),
+        poll_ms=round(factor * rules.poll_ms),
+        patience_ms=round(factor * rules.patience_ms),
     )
 
 

@@ -9,7 +9,7 @@ from lcp_tvm.errors import InputError
 from lcp_tvm.package import Package
 from lcp_tvm.plan.plan import Policy
 from lcp_tvm.predict.cluster import Cluster as Described
-from lcp_tvm.predict.stealing import OURS, Waits
+from lcp_tvm.predict.rules import OURS
 from lcp_tvm.predict.trace import Span
 from lcp_tvm.rpc.bench import Bench, Load, Measured, measure, predicted_for, random_inputs
 from lcp_tvm.rpc.cluster import Cluster
@@ -45,7 +45,6 @@ def emulate(
     factor: float | None,
     trace: bool,
     progress: Progress,
-    waits: Waits = OURS,
 ) -> Bench:
     """Run frames on emulated boards.
 
@@ -63,7 +62,7 @@ def emulate(
         A frame failed.
     """
     plan = package.plan()
-    predicted = predicted_for(plan, cluster, load, policy, waits)
+    predicted = predicted_for(plan, cluster, load, policy)
     if factor is None:
         factor = slow_motion(plan, cluster, len(shared_cores()[1]), load.in_flight)
     settings = Settings(
@@ -74,7 +73,7 @@ def emulate(
         silence_s=factor * SILENCE_S,
         recovery_s=0,
         trace=trace,
-        pace=pace_of(plan, cluster, factor, waits),
+        pace=pace_of(plan, cluster, factor, OURS),
     )
     slow = replace(cluster, network=slowed(cluster.network, factor))
     progress("starting boards", 0.05)

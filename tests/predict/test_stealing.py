@@ -5,7 +5,7 @@ from __future__ import annotations
 from lcp_tvm.plan.plan import GATEWAY, Plan
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.predict import predict
-from lcp_tvm.predict.stealing import DEEPTHINGS, OURS, Waits
+from lcp_tvm.predict.rules import DEEPTHINGS, OURS, Rules
 from tests.predict.small import cluster, log, plan, region, task
 
 
@@ -128,7 +128,7 @@ def test_what_the_device_has_itself_is_reused_at_no_cost() -> None:
 
 def test_without_patience_who_comes_too_early_does_without() -> None:
     """d1 takes the task at 7 ms, when t0 still runs; it gets both parts of the frame."""
-    found = predict(reuse(20), edges(2), policy="stealing", waits=DEEPTHINGS, trace=True)
+    found = predict(reuse(20), edges(2), policy="stealing", rules=DEEPTHINGS, trace=True)
     assert log(found) == [("d0: t0", 0, 20), ("d1: rest", 11, 41)]
     assert found.fallbacks == 1
     assert found.macs == 20 + 30
@@ -143,8 +143,8 @@ def test_a_task_waits_for_what_is_being_computed() -> None:
 
 def test_a_task_that_has_been_passed_over_for_long_does_without() -> None:
     """d1 asks d0 at 7, 20 and 33 ms, when the task has waited for 26, and gets 128 bytes."""
-    waits = Waits(poll_ms=5, patience_ms=15)
-    found = predict(reuse(100), edges(2), policy="stealing", waits=waits, trace=True)
+    rules = Rules(poll_ms=5, patience_ms=15)
+    found = predict(reuse(100), edges(2), policy="stealing", rules=rules, trace=True)
     assert log(found) == [("d0: t0", 0, 100), ("d1: rest", 37, 67)]
     assert found.fallbacks == 1
 

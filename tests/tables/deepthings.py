@@ -13,7 +13,7 @@ from lcp_tvm.predict.cluster import Cluster, resized
 from lcp_tvm.predict.cluster_file import load_cluster
 from lcp_tvm.predict.predict import predict
 from lcp_tvm.predict.prediction import Prediction
-from lcp_tvm.predict.stealing import DEEPTHINGS
+from lcp_tvm.predict.rules import DEEPTHINGS
 from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
 from lcp_tvm.relay_passes.split_ftp import split_ftp
 from lcp_tvm.relay_passes.split_strips import split_strips
@@ -129,7 +129,7 @@ def run(
         frames=sources,
         in_flight=sources,
         policy=POLICIES[framework],
-        waits=DEEPTHINGS,
+        rules=DEEPTHINGS,
     )
 
 

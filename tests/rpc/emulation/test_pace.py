@@ -8,7 +8,7 @@ import pytest
 
 from lcp_tvm.predict.cluster import Jitter, Network
 from lcp_tvm.predict.cost import call_ms
-from lcp_tvm.predict.stealing import Waits
+from lcp_tvm.predict.rules import Rules
 from lcp_tvm.rpc.emulation import pace
 from lcp_tvm.rpc.emulation.pace import pace_of, slow_motion, slowed
 from tests.predict.small import cluster, plan, region, task
@@ -27,7 +27,7 @@ PLAN = plan(*halves(3, 5))  # type: ignore[arg-type]
 
 def test_every_machine_has_a_time_for_every_function() -> None:
     """Machines of a MAC per ms, three times slower; the client computes nothing."""
-    found = pace_of(PLAN, cluster(2, gateway=True), 3, Waits(poll_ms=10, patience_ms=200))
+    found = pace_of(PLAN, cluster(2, gateway=True), 3, Rules(poll_ms=10, patience_ms=200))
     assert found.board_ms == ((9, 15), (9, 15), (9, 15), (0, 0))
     assert (found.poll_ms, found.patience_ms) == (30, 600)
 
