@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ class NearNode(Node):
 
     @classmethod
     def make(cls, *, cores: int = 0, silence_s: float = 3.0, host: str = "127.0.0.1") -> NearNode:
-        """Make a node; without cores it computes nothing."""
+        """Make a node, which ends with the last reference; without cores it computes nothing."""
         native.load()
         options = {
             "cores": cores,
@@ -169,7 +170,11 @@ class NearNode(Node):
             "host": host,
             "silence_ms": int(silence_s * 1e3),
         }
-        return cls(tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options)))
+        node = cls(tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options)))
+        # To drop the module joins its threads under the interpreter's lock, which they may want;
+        # a call of it lets go of the lock.
+        weakref.finalize(node, node.module["unload"])
+        return node
 
     def call(self, function: str, *arguments: object, timeout_s: float | None = None) -> Any:
         try:
