@@ -1,8 +1,10 @@
 // lcp-agent: a board that serves networks over TVM RPC, without Python.
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -85,6 +87,9 @@ void Serve(int connection, const Libraries& libraries, const LcpSession& session
 }
 
 void Run(const Options& options) {
+  if (options.attached) {
+    prctl(PR_SET_PDEATHSIG, SIGCONT);  // stopped, it would not see that nobody holds the pipe
+  }
   const Libraries libraries = LoadLibraries(options.libraries);
   const std::string config = SetBoard(libraries, options.vta);
   const Address address = ResolveOption("--host", options.host, options.port);

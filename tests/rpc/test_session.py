@@ -232,9 +232,13 @@ def test_a_killed_worker_takes_its_session_process_along() -> None:
         assert eventually(lambda: not board.is_running())
 
 
-def test_a_local_worker_ends_with_the_process_that_started_it() -> None:
-    """SIGKILL of the parent -> its pipe closes -> worker and session process end."""
-    program = "from lcp_tvm.rpc.session import local_worker as w\nwith w(): print(1); input()"
+@pytest.mark.parametrize("frozen", [False, True], ids=["running", "frozen"])
+def test_a_local_worker_ends_with_the_process_that_started_it(frozen: bool) -> None:
+    """SIGKILL of the parent -> its pipe closes -> worker and session process end, frozen or not."""
+    program = (
+        "from lcp_tvm.rpc.session import WorkerSession, local_worker\n"
+        "with local_worker() as address, WorkerSession.connect(*address): print(1); input()"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -243,7 +247,9 @@ def test_a_local_worker_ends_with_the_process_that_started_it() -> None:
     with parent.stdin, parent.stdout:
         parent.stdout.read(1)
         children = psutil.Process(parent.pid).children(recursive=True)
-        assert children
+        assert len(children) == 2
+        for child in children if frozen else ():
+            child.suspend()
         parent.kill()
         parent.wait()
     assert eventually(lambda: not any(child.is_running() for child in children))
