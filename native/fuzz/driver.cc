@@ -1,10 +1,10 @@
 // Runs a fuzz target without libFuzzer: mutates valid streams at random.
 //
-//     receive_fuzz SECONDS [SEED]     mutate; prints how many inputs ran
-//     receive_fuzz --seeds FOLDER     write the valid streams, for libFuzzer to begin with
-//     receive_fuzz FILE...            run these inputs once
+//     TARGET SECONDS [SEED]     mutate; prints how many inputs ran
+//     TARGET --seeds FOLDER     write the valid streams, for libFuzzer to begin with
+//     TARGET FILE...            run these inputs once
 //
-// The input being run lies in the file last_input, should the program end there.
+// The input being run lies in the file TARGET.input, should the program end there.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -19,74 +19,14 @@
 #include <string>
 #include <vector>
 
-#include "tests/stream.h"
+#include "seeds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace lcp_tvm::tests {
 namespace {
 
-using transport::Header;
-using transport::Kind;
-using Bytes = std::vector<uint8_t>;
-
-constexpr uint64_t kRun = 0x5EED;
 constexpr size_t kMaxInput = 8192;
-
-/*! \brief A region of `ndim` dimensions, growing, of float32; `word` says what becomes of it. */
-Bytes RegionOfDims(uint8_t ndim, uint32_t word) {
-  Header header;
-  header.kind = Kind::kRegion;
-  header.run = kRun;
-  header.word = word;
-  header.box.ndim = ndim;
-  for (uint32_t d = 0; d < ndim; ++d) {
-    header.box.begin[d] = d;
-    header.box.end[d] = d + 1 + d % 3;
-  }
-  Bytes stream;
-  Append(header, Bytes(4 * header.box.Size(), ndim), &stream);
-  return stream;
-}
-
-/*! \brief A message of a kind with what it carries. */
-Bytes OfKind(Kind kind) {
-  Header header;
-  header.kind = kind;
-  header.run = kRun;
-  header.word = 3;
-  Bytes payload;
-  if (kind == Kind::kPong) {
-    payload.resize(8);
-  } else if (kind == Kind::kFailed || kind == Kind::kBegin) {
-    payload = Words("words");
-  } else if (transport::HasRegion(kind)) {
-    payload.resize(4);
-  }
-  Bytes stream;
-  Append(header, payload, &stream);
-  return stream;
-}
-
-/*! \brief Streams that break no rule: a greeting, each kind, regions of all dimensions. */
-std::vector<Bytes> Seeds() {
-  std::vector<Bytes> seeds(1);
-  Append(Hello(kRun, 1, 0), Words("1"), seeds.data());
-  Bytes kinds;
-  for (int kind = static_cast<int>(Kind::kPing); kind <= static_cast<int>(Kind::kPooled); ++kind) {
-    const Bytes stream = OfKind(static_cast<Kind>(kind));
-    kinds.insert(kinds.end(), stream.begin(), stream.end());
-  }
-  seeds.push_back(kinds);
-  Bytes regions;
-  for (uint8_t ndim = 0; ndim <= transport::kMaxDims; ++ndim) {
-    seeds.push_back(RegionOfDims(ndim, 3));
-    const Bytes stream = RegionOfDims(ndim, ndim % 2);
-    regions.insert(regions.end(), stream.begin(), stream.end());
-  }
-  seeds.push_back(regions);
-  return seeds;
-}
 
 /*! \brief Changes streams a little, or much. */
 class Mutator {
@@ -160,16 +100,16 @@ class Mutator {
 /*! \brief Keeps the current input in a file, whatever becomes of this process. */
 class LastInput {
  public:
-  LastInput() : fd_(open("last_input", O_WRONLY | O_CREAT, 0644)) {
+  explicit LastInput(const std::string& path) : fd_(open(path.c_str(), O_WRONLY | O_CREAT, 0644)) {
     if (fd_ < 0) {
-      std::perror("last_input");
+      std::perror(path.c_str());
       std::exit(EXIT_FAILURE);
     }
   }
   void Keep(const Bytes& input) const {
     const auto size = static_cast<ssize_t>(input.size());
     if (pwrite(fd_, input.data(), input.size(), 0) != size || ftruncate(fd_, size) != 0) {
-      std::perror("last_input");
+      std::perror("the input cannot be kept");
       std::exit(EXIT_FAILURE);
     }
   }
@@ -178,10 +118,10 @@ class LastInput {
   int fd_;
 };
 
-void Fuzz(double seconds, uint64_t seed) {
+void Fuzz(const std::string& program, double seconds, uint64_t seed) {
   using Clock = std::chrono::steady_clock;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  const LastInput last;
+  const LastInput last(program + ".input");
   Mutator mutator(seed);
   uint64_t runs = 0;
   while (Clock::now() < end) {
@@ -212,7 +152,7 @@ void RunFile(const char* path) {
 
 int Main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: receive_fuzz SECONDS [SEED] | --seeds FOLDER | FILE...\n");
+    std::fprintf(stderr, "usage: TARGET SECONDS [SEED] | --seeds FOLDER | FILE...\n");
     return EXIT_FAILURE;
   }
   const std::string first = argv[1];
@@ -221,7 +161,7 @@ int Main(int argc, char** argv) {
   if (first == "--seeds" && argc == 3) {
     WriteSeeds(argv[2]);
   } else if (*rest == '\0') {
-    Fuzz(seconds, argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
+    Fuzz(argv[0], seconds, argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
   } else {
     std::for_each(argv + 1, argv + argc, RunFile);
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cuts.h"
 #include "transport/greeting.h"
 #include "transport/reader.h"
 #include "transport/runs.h"
@@ -21,19 +22,6 @@ namespace {
 constexpr uint64_t kRun = 0x5EED;
 /*! \brief Larger payloads are refused, as by a node with so much memory. */
 constexpr uint64_t kMemory = 1 << 16;
-
-/*! \brief Lengths in which the bytes arrive; cheap and repeatable. */
-class Cuts {
- public:
-  explicit Cuts(size_t seed) : state_(static_cast<uint32_t>(seed)) {}
-  size_t Next() {
-    state_ = state_ * 1664525U + 1013904223U;
-    return 1 + (state_ >> 16) % 97;
-  }
-
- private:
-  uint32_t state_;
-};
 
 /*! \brief Writes down all that a node sees. Places are just as large as payloads. */
 class Witness : public Sink {
@@ -151,7 +139,7 @@ void Greet(const uint8_t* data, size_t size, size_t seed) {
   options.nodes = 4;
   options.version = "1";
   Greeting greeting;
-  Cuts cuts(seed);
+  tests::Cuts cuts(seed);
   auto state = Greeting::State::kReading;
   while (size > 0 && state == Greeting::State::kReading) {
     const size_t took = std::min({greeting.wanted(), cuts.Next(), size});
@@ -178,7 +166,7 @@ void Greet(const uint8_t* data, size_t size, size_t seed) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace lcp_tvm::transport;
   Greet(data, size, size);
-  Cuts cuts(size);
+  lcp_tvm::tests::Cuts cuts(size);
   if (Read(data, size, [&] { return size; }) != Read(data, size, [&] { return cuts.Next(); })) {
     std::abort();
   }
