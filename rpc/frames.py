@@ -144,12 +144,20 @@ class Frames:
         error = WorkerError(f"{self._name(node)}: {reason}")
         return [End(number), Fail(frame, error), *self._advance()]
 
-    def expire(self, frame: Frame) -> list[Order]:
-        """A frame's time is over."""
-        blamed = [self.names[node] for node in self._to_restore if self._uses(frame, node)]
+    def expire(self, frame: Frame, silent: Iterable[int] = ()) -> list[Order]:
+        """A frame's time is over.
+
+        Parameters
+        ----------
+        silent : nodes that do not answer, though they are not lost yet.
+        """
+        used = [node for node in range(len(self.names)) if self._uses(frame, node)]
+        blamed = [self.names[node] for node in used if node in {*self._to_restore, *silent}]
         at = f"{', '.join(blamed)}: " if blamed else ""
+        all_answer = bool(frame.route) and not blamed
+        of = f" from {', '.join(self.names[node] for node in used)}" if all_answer else ""
         error = WorkerError(
-            f"{at}no result of frame {frame.turn} within {frame.timeout_s:g} s; "
+            f"{at}no result of frame {frame.turn} within {frame.timeout_s:g} s{of}; "
             "allow more time, or see what the devices are doing"
         )
         return [Fail(frame, error), *self.cancel(frame)]

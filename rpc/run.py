@@ -6,6 +6,7 @@ runs the jobs that it is given, which talk to nodes and take their time, in othe
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections import deque
@@ -166,7 +167,8 @@ class Run:
     def expire(self, frame: Frame) -> None:
         """End a frame whose time is over."""
         if frame in self._settles:
-            self._carry_out(self._frames.expire(frame))
+            silent = json.loads(str(self.crew.client.module["silent"]()))
+            self._carry_out(self._frames.expire(frame, silent))
 
     def cancel(self, frame: Frame) -> None:
         """End a frame that nobody waits for any more."""

@@ -222,6 +222,11 @@ void Engine::End(uint64_t frame) {
   }
 }
 
+std::vector<int> Engine::Silent() {
+  const Turn turn(this);
+  return heartbeat_.Silent(*endpoint_);
+}
+
 std::string Engine::TakeStats() {
   const Turn turn(this);
   return stats_.Take(budget_.get(), functions_->WeightBytes());

@@ -74,6 +74,8 @@ class Engine final : public transport::Handler, public Core {
     return inbox_.Pop(std::chrono::milliseconds(timeout_ms));
   }
 
+  std::vector<int> Silent();
+
   std::string TakeStats();
 
   // What the endpoint brings.

@@ -26,7 +26,7 @@ std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint) {
     const int64_t heard_ns = endpoint->HeardNs(peer);
     state.unanswered = heard_ns == state.heard_ns ? state.unanswered + 1 : 0;
     state.heard_ns = heard_ns;
-    if (state.unanswered >= kBeats) {
+    if (state.unanswered >= beats_) {
       silent.push_back(peer);
     }
   }
@@ -34,6 +34,17 @@ std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint) {
   ++number_;
   for (const auto& [peer, state] : peers_) {
     endpoint->Send(peer, Note(transport::Kind::kPing, number_));
+  }
+  return silent;
+}
+
+std::vector<int> Heartbeat::Silent(const transport::Endpoint& endpoint) const {
+  std::vector<int> silent;
+  for (const auto& [peer, state] : peers_) {
+    const int64_t heard_ns = endpoint.HeardNs(peer);
+    if (heard_ns < asked_ns_ && NowNs() - heard_ns > period_ns_ + period_ns_ / 2) {
+      silent.push_back(peer);
+    }
   }
   return silent;
 }

@@ -2,6 +2,7 @@
 #ifndef LCP_TVM_WORKER_HEARTBEAT_H_
 #define LCP_TVM_WORKER_HEARTBEAT_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -14,7 +15,8 @@ namespace lcp_tvm::worker {
 /*! \brief Called under the node's lock. */
 class Heartbeat {
  public:
-  explicit Heartbeat(int64_t silence_ns) : period_ns_(silence_ns / kBeats) {}
+  explicit Heartbeat(int64_t silence_ns)
+      : beats_(std::max(silence_ns / kLongestNs, kFewest)), period_ns_(silence_ns / beats_) {}
 
   void Add(int peer) { peers_[peer] = {}; }
   void Remove(int peer) { peers_.erase(peer); }
@@ -24,18 +26,22 @@ class Heartbeat {
   int64_t NextNs() const;
   /*! \brief Ask everybody, if it is time; return those that have not answered for too long. */
   std::vector<int> Beat(transport::Endpoint* endpoint);
+  /*! \brief Those whose answer to the last question is overdue. */
+  std::vector<int> Silent(const transport::Endpoint& endpoint) const;
   /*! \brief An answer to question `number`, with the clock of the peer. */
   void Answer(int peer, uint64_t number, int64_t clock_ns, Stats* stats);
 
  private:
-  /*! \brief So many questions without an answer are silence. */
-  static constexpr int kBeats = 4;
+  static constexpr int64_t kFewest = 4;
+  static constexpr int64_t kLongestNs = 500'000'000;
 
   struct Peer {
     int64_t heard_ns = 0;
-    int unanswered = 0;
+    int64_t unanswered = 0;
   };
 
+  /*! \brief So many questions without an answer are silence. */
+  const int64_t beats_;
   const int64_t period_ns_;
   std::map<int, Peer> peers_;
   int64_t asked_ns_ = 0;

@@ -219,6 +219,14 @@ ffi::Array<ffi::Any> Node::Next(int timeout_ms) {
   return values;
 }
 
+std::string Node::Silent() {
+  Array silent;
+  for (const int node : Running()->Silent()) {
+    silent.push_back(node);
+  }
+  return Json(silent);
+}
+
 std::string Node::Stats() { return Running()->TakeStats(); }
 
 void Node::Unload() {

@@ -43,6 +43,7 @@ class Node {
              const std::vector<tvm::ffi::Tensor>& inputs);
   void End(uint64_t frame);
   tvm::ffi::Array<tvm::ffi::Any> Next(int timeout_ms);
+  std::string Silent();
   std::string Stats();
   void Unload();
 

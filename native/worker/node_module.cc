@@ -90,6 +90,9 @@ class NodeModuleObj final : public ffi::ModuleObj {
       return Typed(
           [](Node& node, int64_t timeout_ms) { return node.Next(Milliseconds(timeout_ms)); });
     }
+    if (name == "silent") {
+      return Typed([](Node& node) { return ffi::String(node.Silent()); });
+    }
     if (name == "stats") {
       return Typed([](Node& node) { return ffi::String(node.Stats()); });
     }

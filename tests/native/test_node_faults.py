@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,18 +193,26 @@ def test_a_peer_of_another_run() -> None:
             some.connect(2, [0])
 
 
-def test_the_client_takes_nothing_of_frames_that_it_has_not_begun() -> None:
-    plan = chain(1)
+@contextmanager
+def a_client(plan: Plan) -> Iterator[tuple[Any, RawPeer]]:
+    """A client of one device, which is a socket."""
     values = json.loads(Nodes(plan, Machines(1, 0), []).program().for_node(0))
     values |= {"nodes": ["client", "edge-0"], "client": 0, "gateway": 1}
     client = new_node(cores=0)
     port = json.loads(client["prepare"](json.dumps(values)))["port"]
     client["route"](Route(0, 1, (1,), (1,), "static").json())
     version = json.loads(client["hello"]())["version"]
-    box = full_box((1, 16, 224, 224))
+    with RawPeer(port, run=RUN, node=1, to=0, version=version) as device:
+        yield client, device
+    client["unload"]()
+
+
+def test_the_client_takes_nothing_of_frames_that_it_has_not_begun() -> None:
+    plan = chain(1)
     (picture,) = a_frame(plan).values()
     result = np.ones((1, 16, 224, 224), np.float32)
-    with RawPeer(port, run=RUN, node=1, to=0, version=version) as device:
+    box = full_box(result.shape)
+    with a_client(plan) as (client, device):
 
         def send_result(frame: int) -> None:
             fields = {"word": SETTLED, "tensor": 1, "box": box, "payload": result.tobytes()}
@@ -212,7 +222,6 @@ def test_the_client_takes_nothing_of_frames_that_it_has_not_begun() -> None:
         send_result(8)
         device.say(Kind.PING, frame=1)
         device.hear_of((Kind.PONG,), 1)  # what was said before has been dealt with
-        client["connect"](json.dumps([[1, "", 1]]), WAIT_MS)
         for frame in (7, 8):
             client["begin"](frame, 0, "", as_tensor(picture))
             device.hear_of((Kind.INPUT,), frame)
@@ -220,3 +229,13 @@ def test_the_client_takes_nothing_of_frames_that_it_has_not_begun() -> None:
             kind, number, _, text, *outputs = client["next"](WAIT_MS)
             assert (str(kind), number) == ("done", frame), text
             assert np.array_equal(np.from_dlpack(outputs[0]), result)
+
+
+def test_who_answers_no_ping_is_silent_long_before_it_is_lost() -> None:
+    with a_client(chain(1)) as (client, device):
+        client["connect"](json.dumps([[1, "", 1]]), WAIT_MS)
+        assert json.loads(client["silent"]()) == []
+        until(lambda: json.loads(client["silent"]()) == [1], "the device is noticed")
+        device.say(Kind.PONG, payload=bytes(8))
+        until(lambda: json.loads(client["silent"]()) == [], "the device is heard")
+        assert len(client["next"](0)) == 0

@@ -93,6 +93,9 @@ class FakeClient(FakeModule):
     def do_end(self, frame: int) -> None:
         self.held = [(number, arrays) for number, arrays in self.held if number != frame]
 
+    def do_silent(self) -> str:
+        return "[]"
+
     def do_next(self, timeout_ms: int) -> list[Any]:
         try:
             return self.events.get(timeout=timeout_ms / 1e3)

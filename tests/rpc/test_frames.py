@@ -178,9 +178,20 @@ def test_a_frame_that_takes_too_long() -> None:
     frames, frame = frames_of(branches(2)), a_frame()
     frames.submit(frame)
     fail, end = frames.expire(frame)
-    assert error_of(fail).startswith("no result of frame 0 within 5 s")
+    assert error_of(fail).startswith(
+        "no result of frame 0 within 5 s from edge-0, edge-1, gateway;"
+    )
     assert end == End(0)
     assert frames.done(0, ()) == []
+
+
+def test_a_frame_that_takes_too_long_names_those_that_are_silent() -> None:
+    """But no others than it needs; a frame that has not begun needs all."""
+    plan = replace(branches(2), replicas=2)
+    frames, frame = frames_of(plan, devices=4), a_frame()
+    frames.submit(frame)
+    fail, _ = frames.expire(frame, silent=[1, 2])
+    assert error_of(fail).startswith("edge-1: no result of frame 0 within 5 s;")
 
 
 def test_a_frame_that_waits_too_long_names_what_it_waits_for() -> None:
