@@ -17,6 +17,8 @@ from typing import Any
 import tvm
 from tvm import relax, s_tir, tirx
 
+from lcp_tvm.cpu.crop_early import crop_early
+
 ELEMENTWISE, BROADCAST, FUSABLE, OPAQUE = 0, 1, 4, 8
 """TVM's patterns of operators; a fusable one may be followed by the first two."""
 
@@ -38,9 +40,12 @@ def fuse_kernels(module: tvm.IRModule) -> tvm.IRModule:
     transform = relax.transform
     fused = tvm.transform.Sequential(
         [
+            transform.CanonicalizeBindings(),
+            crop_early,
             _pad_apart,
             transform.LegalizeOps(),
             transform.AnnotateTIROpPattern(),
+            transform.FoldConstant(),
             _choose_patterns,
             transform.FuseOps(),
             transform.FuseTIR(),
