@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tvm
 
+from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.errors import ModelError
@@ -37,14 +38,16 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        executable = tvm.compile(fuse_kernels(mod), target=target.tvm_target())
+        module, constants = take_constants(fuse_kernels(mod))
+        executable = tvm.compile(module, target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
             f"cpu part: TVM cannot compile it for {target.cpu}: {_last_line(str(err))}"
         ) from err
 
     def link(output: str, objects: list[str], **_: object) -> None:
-        link_shared([Path(o) for o in objects], target, Path(output))
+        sources = [write_constants(constants, Path(work))] if constants else []
+        link_shared([*map(Path, objects), *sources], target, Path(output))
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as work:
@@ -53,14 +56,15 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
         os.replace(made, path)
 
 
-def link_shared(objects: list[Path], target: Target, output: Path) -> None:
-    """Link objects into a shared library of ``target.cpu``.
+def link_shared(parts: list[Path], target: Target, output: Path) -> None:
+    """Link objects, and C sources, into a shared library of ``target.cpu``.
 
     Raises
     ------
     ModelError : the linker is missing, fails, or takes longer than ``LINK_TIMEOUT_S``.
     """
-    run_zig(["-shared", "-fPIC", "-s", *map(str, objects), "-lm"], target, output)
+    optimised = ["-O2", "-fno-sanitize=all", f"-I{HEADERS}"]
+    run_zig([*optimised, "-shared", "-fPIC", "-s", *map(str, parts), "-lm"], target, output)
 
 
 def run_zig(arguments: list[str], target: Target, output: Path) -> None:
@@ -73,9 +77,15 @@ def run_zig(arguments: list[str], target: Target, output: Path) -> None:
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target.zig_triple]
     command += [f"-mcpu={target.zig_cpu}", *arguments, "-o", str(output)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LINK_TIMEOUT_S, check=False
-        )
+        with tempfile.TemporaryDirectory() as cache:  # nothing is linked twice
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=LINK_TIMEOUT_S,
+                check=False,
+                env={**os.environ, "ZIG_LOCAL_CACHE_DIR": cache},
+            )
     except subprocess.TimeoutExpired as err:
         raise ModelError(
             f"linker: ziglang took more than {LINK_TIMEOUT_S:.0f} s for {target.zig_triple}; "

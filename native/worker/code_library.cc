@@ -21,6 +21,9 @@ namespace ffi = tvm::ffi;
 
 namespace {
 
+/*! \brief The symbol of the constants that stay where they are, in the library's file. */
+constexpr char kConstants[] = "lcp_constants";
+
 [[noreturn]] void FailCode(const std::string& path, const std::string& what) {
   TVM_FFI_THROW(RuntimeError) << "library " << path << ": " << what;
   TVM_FFI_UNREACHABLE();
@@ -193,7 +196,7 @@ CodeLibrary ReadEmbedded(std::string_view bytes, const LibraryPtr& library,
     const std::string_view embedded = reader.Text();
     modules.push_back(Deserialise(kind, embedded, library));
     GiveBack(embedded);
-    made.embedded_bytes += embedded.size();
+    made.constant_bytes += embedded.size();
   }
   for (size_t i = 0; i < modules.size(); ++i) {
     for (uint64_t j = first[i]; j < first[i + 1]; ++j) {
@@ -225,11 +228,13 @@ CodeLibrary LoadCodeLibrary(const std::string& path) {
     *static_cast<void**>(variable) = static_cast<ffi::ModuleObj*>(object.get());
   }
   const ffi::Module functions(object);
+  CodeLibrary made{functions, 0};
   const std::string_view embedded = library->Bytes(ffi::symbol::tvm_ffi_library_bin);
-  if (embedded.empty()) {
-    return {functions, 0};
+  if (!embedded.empty()) {
+    made = ReadEmbedded(embedded, library, functions);
   }
-  return ReadEmbedded(embedded, library, functions);
+  made.constant_bytes += library->Bytes(kConstants).size();
+  return made;
 }
 
 }  // namespace lcp_tvm::worker

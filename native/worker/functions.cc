@@ -67,7 +67,7 @@ class Functions::Impl {
             const std::string& so, const std::string& vta) {
     const std::string what = "module '" + name + "'";
     const CodeLibrary code = LoadCodeLibrary(files.Use(so));
-    uint64_t bytes = code.embedded_bytes;
+    uint64_t bytes = code.constant_bytes;
     if (!vta.empty()) {
       const std::string path = files.Use(vta);
       const auto programs = Registered("ffi.Module.load_from_file.vta")(path);

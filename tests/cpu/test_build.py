@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tvm
-import tvm_ffi
 from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.cpu.build import build_module, run_zig
-from lcp_tvm.cpu.target import Target, parse_target
+from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.errors import ModelError
 from lcp_tvm.executor import load_local
 from lcp_tvm.module_code import ModuleCode
+from tests.cpu.emulated import EMULATED, run_emulated
 from tests.reference import evaluate
 from tests.vta import builders
 
 ELF_MACHINE = {"cpu": 62, "arm:pynq": 40, "arm:rpi3": 183, "arm:rpi4": 183}
 """e_machine of x86-64, 32-bit ARM and AArch64."""
-
-EMULATED = {
-    "arm:pynq": ("qemu-arm-static", Path("/usr/arm-linux-gnueabihf")),
-    "arm:rpi3": ("qemu-aarch64-static", Path("/usr/aarch64-linux-gnu")),
-}
-"""The emulator and the C library (Debian's libc6-armhf-cross, libc6-arm64-cross) of a target."""
 
 
 @pytest.fixture
@@ -71,12 +63,8 @@ def test_an_arm_library_runs_under_qemu(
     text: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     """The cross-compiled convolution gives numpy's bits on an emulated ARM core."""
-    emulator, library = EMULATED[text]
-    if shutil.which(emulator) is None or not library.is_dir():
-        pytest.skip(f"needs {emulator} and {library}")
     target, module = parse_target(text), conv_module(rng)
     build_module(module, target, tmp_path / "net.so")
-    program = _build_driver(target, tmp_path)
 
     (x,) = builders.random_inputs(rng, module)
     conv = module["main"].body.blocks[0].bindings[0].value
@@ -87,24 +75,9 @@ def test_an_arm_library_runs_under_qemu(
     arguments = [str(tmp_path / "net.so")]
     for name, shape in (("x", x.shape), ("w", weight.shape), ("y", expected.shape)):
         arguments += [str(tmp_path / name), *map(str, shape)]
-    done = subprocess.run(
-        [emulator, "-L", str(library), str(program), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_emulated(text, "run_kernel.c", arguments, tmp_path)
     result = np.frombuffer((tmp_path / "y").read_bytes(), np.int32).reshape(expected.shape)
     np.testing.assert_array_equal(result, expected)
-
-
-def _build_driver(target: Target, folder: Path) -> Path:
-    source = Path(__file__).with_name("run_kernel.c")
-    headers = Path(tvm_ffi.__file__).parent / "include"
-    program = folder / "run_kernel"
-    run_zig([f"-I{headers}", str(source), "-rdynamic", "-ldl"], target, program)
-    return program
 
 
 def test_a_link_that_fails_is_one_line(tmp_path: Path) -> None:

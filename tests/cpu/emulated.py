@@ -1,0 +1,39 @@
+"""C programs for ARM boards, run by emulators of their processors where those are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import tvm_ffi
+
+from lcp_tvm.cpu.build import run_zig
+from lcp_tvm.cpu.target import parse_target
+
+EMULATED = {
+    "arm:pynq": ("qemu-arm-static", Path("/usr/arm-linux-gnueabihf")),
+    "arm:rpi3": ("qemu-aarch64-static", Path("/usr/aarch64-linux-gnu")),
+}
+"""The emulator and the C library (Debian's libc6-armhf-cross, libc6-arm64-cross) of a target."""
+
+
+def run_emulated(text: str, source: str, arguments: Sequence[str], folder: Path) -> None:
+    """Build a program of this folder for a target, run it, and see that it succeeds."""
+    emulator, library = EMULATED[text]
+    if shutil.which(emulator) is None or not library.is_dir():
+        pytest.skip(f"needs {emulator} and {library}")
+    headers = Path(tvm_ffi.__file__).parent / "include"
+    program = folder / "program"
+    parts = [f"-I{headers}", str(Path(__file__).with_name(source)), "-rdynamic", "-ldl"]
+    run_zig(parts, parse_target(text), program)
+    done = subprocess.run(
+        [emulator, "-L", str(library), str(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
