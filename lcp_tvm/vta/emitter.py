@@ -6,15 +6,15 @@ instruction holds an address inside its `Section`.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Store
-from lcp_tvm.vta.nest import Nest
+from lcp_tvm.vta.nest import Dim, Nest
 from lcp_tvm.vta.step import Range, Section, Space, Step
+from lcp_tvm.vta.transfers import Transfer
 
 
 @dataclass(slots=True)
@@ -48,29 +48,6 @@ class MicroOps:
 
 
 @dataclass(slots=True)
-class Slots:
-    """Equal slots of one SRAM region, the least recently used one is given away first."""
-
-    base: int
-    size: int
-    count: int
-    _held: dict[Hashable, int] = field(default_factory=dict)
-
-    def take(self, key: Hashable) -> tuple[int, bool]:
-        """The slot of ``key`` and whether its content is already there."""
-        if key in self._held:
-            slot = self._held.pop(key)
-            self._held[key] = slot
-            return slot, True
-        if len(self._held) < self.count:
-            slot = self.base + len(self._held) * self.size
-        else:
-            slot = self._held.pop(next(iter(self._held)))
-        self._held[key] = slot
-        return slot, False
-
-
-@dataclass(slots=True)
 class Emitter:
     """Appends instructions; every method is one instruction, or one and its micro-ops."""
 
@@ -79,6 +56,7 @@ class Emitter:
     uops: MicroOps = field(init=False)
     layer: int = -1
     one_at: int = field(init=False)
+    _reserved: dict[Space, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.uops = MicroOps(self.config.uop_depth)
@@ -103,37 +81,41 @@ class Emitter:
         load = Load(Memory.WGT, sram, address, 1, count, count)
         self._add(load, Section.WEIGHT, (), (Range(Space.WGT, sram, count),))
 
-    def load_inputs(
-        self,
-        sram: int,
-        address: int,
-        *,
-        rows: int,
-        size: int,
-        stride: int,
-        padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-    ) -> None:
-        """Load ``rows`` runs of ``size`` activation elements; padding top, left, bottom, right."""
-        top, left, bottom, right = padding
-        load = Load(
-            Memory.INP, sram, address, rows, size, stride,
-            y_pad_0=top, y_pad_1=bottom, x_pad_0=left, x_pad_1=right,
-        )  # fmt: skip
-        filled = (rows + top + bottom) * (size + left + right)
+    def reserve(self, space: Space, size: int) -> int:
+        """First of ``size`` elements for a layer: behind the layer before, where they fit there.
+
+        So a layer can load before the one before it has read all that it loaded.
+        """
+        depth = self._depth(space)
+        begin = self._reserved.get(space, 0)
+        if begin + size > depth:
+            begin = 0
+        if size > depth:
+            raise ValueError(f"{size} elements do not fit {space.name} of {depth}")
+        self._reserved[space] = begin + size
+        return begin
+
+    def _depth(self, space: Space) -> int:
+        config = self.config
+        depths = {Space.INP: self.one_at, Space.WGT: config.wgt_depth, Space.OUT: config.acc_depth}
+        return depths[space]
+
+    def load_inputs(self, slot: int, base: int, run: Transfer) -> None:
+        """Load activation elements of a tensor at ``base``."""
         self._add(
-            load,
+            Load(Memory.INP, slot + run.sram, base + run.dram, run.rows, run.size, run.stride),
             Section.ACTIVATION,
-            (Range(Space.DRAM, address, size, rows, stride),),
-            (Range(Space.INP, sram, filled),),
+            (Range(Space.DRAM, base + run.dram, run.size, run.rows, run.stride),),
+            (Range(Space.INP, slot + run.sram, run.rows * run.size),),
         )
 
-    def store(self, sram: int, address: int, *, rows: int, size: int, stride: int) -> None:
-        """Store ``rows`` runs of ``size`` output elements."""
+    def store(self, slot: int, base: int, run: Transfer) -> None:
+        """Store output elements into a tensor at ``base``."""
         self._add(
-            Store(sram, address, rows, size, stride),
+            Store(slot + run.sram, base + run.dram, run.rows, run.size, run.stride),
             Section.ACTIVATION,
-            (Range(Space.OUT, sram, rows * size),),
-            (Range(Space.DRAM, address, size, rows, stride),),
+            (Range(Space.OUT, slot + run.sram, run.rows * run.size),),
+            (Range(Space.DRAM, base + run.dram, run.size, run.rows, run.stride),),
         )
 
     def micro_ops(self, uops: np.ndarray) -> int:
@@ -153,7 +135,7 @@ class Emitter:
     def gemm(self, nest: Nest, acc: Range, inputs: Range, weights: Range) -> None:
         """Multiply and accumulate a nest over a tile's ranges."""
         bases = np.array([acc.start, inputs.start, weights.start], dtype=np.int32)
-        uops = nest.uops() + bases
+        uops = nest.uops + bases
         begin = self.micro_ops(uops)
         outer, inner = nest.outer, nest.inner
         gemm = Gemm(
@@ -168,26 +150,18 @@ class Emitter:
         alu = Alu(op, begin, begin + 1, 1, acc.size, 0, 1, 0, 1, True, immediate)
         self._add(alu, writes=(acc,))
 
-    def alu_rows(self, op: AluOp, acc: Range, immediate: int) -> None:
-        """Apply an immediate to ``acc.count`` runs of accumulator elements."""
-        begin = self.micro_ops(np.array([[acc.start, acc.start, 0]]))
-        alu = Alu(
-            op, begin, begin + 1, acc.count, acc.size, acc.stride, 1, acc.stride, 1,
-            True, immediate,
-        )  # fmt: skip
-        whole = Range(acc.space, acc.start, acc.stride * (acc.count - 1) + acc.size)
-        self._add(alu, writes=(whole,))
-
     def alu_pairs(
         self,
         op: AluOp,
         uops: tuple[int, int],
-        loops: tuple[tuple[int, int, int], tuple[int, int, int]],
+        loops: tuple[Dim, Dim],
         acc: Range,
     ) -> None:
-        """Combine accumulator elements: resident micro-ops, loops (size, dst, src) outer first."""
-        (outer, dst_out, src_out), (inner, dst_in, src_in) = loops
-        alu = Alu(op, *uops, outer, inner, dst_out, dst_in, src_out, src_in, False, 0)
+        """Combine accumulator elements: resident micro-ops, loops outer first."""
+        outer, inner = loops
+        alu = Alu(
+            op, *uops, outer.size, inner.size, outer.dst, inner.dst, outer.src, inner.src, False, 0
+        )  # fmt: skip
         self._add(alu, writes=(acc,))
 
     def shift_right(self, acc: Range, amount: int) -> None:

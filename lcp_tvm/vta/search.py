@@ -1,55 +1,28 @@
-"""Choose a convolution's tiling: all that fit the buffers, the fewest modelled cycles wins."""
+"""Choose a convolution's tiling: all that fit the buffers, the fewest modelled cycles wins.
+
+A bound in closed form ranks the candidates; the best of them are gone through action by action.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
-from math import ceil, prod
+from math import ceil
 
 from lcp_tvm.vta.config import VtaConfig
+from lcp_tvm.vta.conv_cycles import cycles
+from lcp_tvm.vta.conv_schedule import SKIP_SLOTS, SlotSizes, UnsafeError, own_weights, slot_sizes
 from lcp_tvm.vta.layer import Weights
-from lcp_tvm.vta.nest import Nest, plan_nest, split_partials
-from lcp_tvm.vta.tiling import ConvShape, Tiling, gemm_dims
+from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, work_of
 from lcp_tvm.vta.timing import Timing
 
-SKIP_SLOTS = 2
-"""Tiles of a residual operand on chip: one in use, one loading."""
+SHORTLIST = 12
+"""Candidates that are gone through action by action."""
 
 
-@dataclass(frozen=True, slots=True)
-class TileSizes:
-    """SRAM elements of the largest tile, and its GEMM."""
-
-    input: int
-    weight: int
-    acc: int
-    nest: Nest
-    copies: int
-
-
-@lru_cache(maxsize=65536)
-def tile_sizes(
-    shape: ConvShape, blocks: int, rows: int, columns: int, chunk: int
-) -> TileSizes | None:
-    """Sizes of a full tile, or None when its GEMM cannot be made safe."""
-    (sh, sw), (eh, ew) = shape.window.stride, shape.window.extent
-    height, width = (rows - 1) * sh + eh, (columns - 1) * sw + ew
-    dense = shape.weights is Weights.DENSE
-    inputs = (chunk if dense else blocks) * height * width
-    dims = gemm_dims(shape, blocks, rows, columns, chunk, height * width, width)
-    dims, copies = split_partials(dims, blocks * rows * columns, shape.distance)
-    nest = plan_nest(dims, shape.distance)
-    if nest is None:
-        return None
-    taps = prod(shape.window.kernel)
-    weight = blocks * chunk * taps if dense else 1
-    weight += blocks * shape.bias_blocks + (1 if shape.skip else 0)
-    return TileSizes(inputs, weight, copies * blocks * rows * columns, nest, copies)
-
-
-def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[tuple[Tiling, TileSizes]]:
-    """Every tiling that fits the buffers."""
+def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
+    """Every tiling whose tiles fit the buffers, micro-ops and copies not yet looked at."""
     target, dense = shape.target, shape.weights is Weights.DENSE
     free_inputs = config.inp_depth - 1
     for blocks in _steps(target.channels):
@@ -58,27 +31,34 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[tuple[Tiling, Ti
                 tile = blocks * rows * columns
                 if tile > config.acc_depth:
                     break
+                plane = _largest_reach(shape, rows, columns)
+                skips = SKIP_SLOTS * tile if shape.skip else 0
                 for chunk in _steps(shape.source.channels) if dense else (1,):
-                    sizes = tile_sizes(shape, blocks, rows, columns, chunk)
-                    if sizes is None or sizes.acc > config.acc_depth:
-                        continue
-                    skips = SKIP_SLOTS * tile if shape.skip else 0
-                    if sizes.input + skips > free_inputs or sizes.weight > config.wgt_depth:
+                    inputs = (chunk if dense else blocks) * plane
+                    weights = own_weights(shape, blocks, chunk)
+                    weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
+                    if inputs + skips > free_inputs or weights > config.wgt_depth:
                         break
-                    if sizes.nest.uop_count > config.uop_depth // 4:
-                        continue
-                    acc_slots = 2 if 2 * sizes.acc <= config.acc_depth else 1
                     need = -(-shape.source.channels // chunk) if dense else 1
                     tiles = -(-target.channels // blocks)
+                    acc_slots = 2 if 2 * tile <= config.acc_depth else 1
                     for order in (True, False):
-                        inputs = _slots(free_inputs - skips, sizes.input, need)
-                        weights = _slots(
-                            config.wgt_depth, sizes.weight, need if order else need * tiles
+                        yield Tiling(
+                            blocks,
+                            rows,
+                            columns,
+                            chunk,
+                            order,
+                            _slots(free_inputs - skips, inputs, need),
+                            _slots(config.wgt_depth, weights, need if order else need * tiles),
+                            acc_slots,
                         )
-                        yield (
-                            Tiling(blocks, rows, columns, chunk, order, inputs, weights, acc_slots),
-                            sizes,
-                        )
+
+
+def _largest_reach(shape: ConvShape, rows: int, columns: int) -> int:
+    (sh, sw), (eh, ew) = shape.window.stride, shape.window.extent
+    height = min((rows - 1) * sh + eh, shape.source.height)
+    return max(height * min((columns - 1) * sw + ew, shape.source.width), 1)
 
 
 def _slots(depth: int, size: int, wanted: int) -> int:
@@ -99,25 +79,60 @@ def _steps(total: int, fewest: int = 1) -> list[int]:
 @lru_cache(maxsize=4096)
 def best_tiling(shape: ConvShape, config: VtaConfig) -> Tiling | None:
     """The tiling with the fewest modelled cycles, None when no tile fits the buffers."""
+    ranked = sorted(candidates(shape, config), key=lambda tiling: bound(shape, tiling, config))
+    costs: dict[Tiling, float] = {}
+    for tried, tiling in enumerate(ranked):
+        if tried >= SHORTLIST and costs:
+            break
+        for variant in _variants(tiling):
+            cost = _cost(shape, variant, config)
+            if cost is not None:
+                costs[variant] = cost
+    return min(costs, key=lambda tiling: costs[tiling], default=None)
+
+
+def _cost(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
+    """Cycles of a tiling; None where it does not fit or cannot be made safe."""
+    try:
+        sizes = slot_sizes(shape, tiling, config)
+    except UnsafeError:
+        return None
+    return cycles(shape, tiling, sizes, config) if _fits(tiling, sizes, config) else None
+
+
+def _variants(tiling: Tiling) -> Iterator[Tiling]:
+    """A tiling, and the same with other numbers of slots."""
+    yield tiling
+    if tiling.weight_slots == 2:
+        yield replace(tiling, weight_slots=3)
+    if tiling.input_slots == 2:
+        yield replace(tiling, input_slots=3)
+    if tiling.acc_slots == 2:
+        yield replace(tiling, acc_slots=1)
+
+
+def _fits(tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> bool:
+    return (
+        sizes.inputs_used(tiling) <= config.inp_depth - 1
+        and sizes.weights * tiling.weight_slots <= config.wgt_depth
+        and sizes.acc * tiling.acc_slots <= config.acc_depth
+    )
+
+
+def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
+    """Cycles of the busiest unit, and of the first load and the last store."""
     timing = Timing.of(config)
-    best: tuple[float, Tiling] | None = None
-    for tiling, sizes in candidates(shape, config):
-        cost = cycles(shape, tiling, sizes, timing, config)
-        if best is None or cost < best[0]:
-            best = cost, tiling
-    return best[1] if best else None
-
-
-def cycles(
-    shape: ConvShape, tiling: Tiling, sizes: TileSizes, timing: Timing, config: VtaConfig
-) -> float:
-    """Modelled cycles of a convolution: the busiest unit, and the first load and last store."""
     target, dense = shape.target, shape.weights is Weights.DENSE
     block_tiles = ceil(target.channels / tiling.blocks)
     plane_tiles = ceil(target.height / tiling.rows) * ceil(target.width / tiling.columns)
     chunk_count = ceil(shape.source.channels / tiling.chunk) if dense else 1
     tiles = block_tiles * plane_tiles
-    compute = _compute_cycles(shape, tiling, sizes, timing, config, tiles, chunk_count)
+
+    outputs = target.channels * target.height * target.width
+    extra = 1 + shape.bias_blocks + (1 if shape.skip else 0)
+    compute = (_products(shape) + outputs * extra) * timing.gemm_uop
+    compute += outputs * shape.alu_ops * timing.alu_uop
+    compute += tiles * (chunk_count + extra + shape.alu_ops) * timing.instruction
 
     input_loads, weight_loads = tiles * chunk_count, tiles * chunk_count
     if tiling.blocks_outer:
@@ -131,17 +146,17 @@ def cycles(
         if block_tiles * chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
     planes = tiling.chunk if dense else tiling.blocks
-    padded = any(shape.window.padding) or tiling.columns < target.width
-    height = (tiling.rows - 1) * shape.window.stride[0] + shape.window.extent[0]
+    reach = _largest_reach(shape, tiling.rows, tiling.columns)
+    whole = tiling.columns == target.width
     input_load = timing.dma(
-        sizes.input * config.inp_elem_bytes,
-        planes * (height if padded else 1),
-        planes if padded else 1,
+        planes * reach * config.inp_elem_bytes,
+        planes if whole else reach / tiling.columns * planes,
+        1 if whole else planes,
     )
-    weight_load = timing.dma(sizes.weight * config.wgt_elem_bytes, 1, 1, weight=True)
+    weights = own_weights(shape, tiling.blocks, tiling.chunk) + tiling.blocks * shape.bias_blocks
+    weight_load = timing.dma(weights * config.wgt_elem_bytes, 1, 1, weight=True)
     load = input_loads * input_load + weight_loads * weight_load
 
-    whole = tiling.columns == target.width
     store_one = timing.dma(
         tiling.blocks * tiling.rows * tiling.columns * config.out_elem_bytes,
         tiling.blocks * (1 if whole else tiling.rows),
@@ -157,26 +172,9 @@ def cycles(
     return max(compute, load, store) + input_load + weight_load + store_one
 
 
-def _compute_cycles(
-    shape: ConvShape,
-    tiling: Tiling,
-    sizes: TileSizes,
-    timing: Timing,
-    config: VtaConfig,
-    tiles: int,
-    chunk_count: int,
-) -> float:
-    outputs = shape.target.channels * shape.target.height * shape.target.width
-    taps = prod(shape.window.kernel)
-    depth = shape.source.channels if shape.weights is Weights.DENSE else 1
-    extra = shape.bias_blocks + (1 if shape.skip else 0)
-    array = outputs * (depth * taps + sizes.copies + extra) * timing.gemm_uop
-    alu = outputs * (shape.alu_ops + sizes.copies - 1) * timing.alu_uop
-    per_tile = chunk_count + 1 + extra + shape.alu_ops + (sizes.copies - 1).bit_length()
-    instructions = tiles * per_tile * timing.instruction
-
-    lists = min(tiles * chunk_count, tiling.input_slots * tiling.weight_slots * tiling.acc_slots)
-    if lists * sizes.nest.uop_count > config.uop_depth // 2:
-        lists = tiles * chunk_count
-    uops = timing.dma(lists * sizes.nest.uop_count * 4, lists, lists)
-    return array + alu + instructions + uops
+@lru_cache(maxsize=4096)
+def _products(shape: ConvShape) -> int:
+    """GEMM micro-ops of the whole convolution: no tiling changes them."""
+    target = shape.target
+    box = Box(Span(0, target.channels), Span(0, target.height), Span(0, target.width))
+    return work_of(shape, box, Span(0, shape.source.channels)).issue_slots

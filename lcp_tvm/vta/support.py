@@ -14,10 +14,7 @@ from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.emit_conv import GEMM_SHIFT_LIMIT, conv_shape
 from lcp_tvm.vta.emit_pool import pool_tiling
 from lcp_tvm.vta.layer import Conv, Layer, MaxPool, Weights
-from lcp_tvm.vta.search import candidates
-
-MAX_PAD = 15
-"""y_pad and x_pad of a load have four bits."""
+from lcp_tvm.vta.search import best_tiling
 
 MAX_SHIFT = 31
 
@@ -30,13 +27,11 @@ def one_group(layer: Conv, config: VtaConfig) -> str | None:
     return None if layer.groups == 1 else f"{layer.groups} groups"
 
 
-def padding_fits(layer: Layer, config: VtaConfig) -> str | None:
-    """Padding is at most 15 pixels a side, and smaller than the (dilated) kernel."""
+def padding_fits(layer: MaxPool, config: VtaConfig) -> str | None:
+    """Padding is smaller than the (dilated) window."""
     pads, (height, width) = layer.window.padding, layer.window.extent
-    limits = (height, width, height, width)
-    for pad, limit in zip(pads, limits, strict=True):
-        if pad > MAX_PAD or pad >= limit:
-            return f"padding {pads} for a window of {height}x{width}"
+    if any(pad >= size for pad, size in zip(pads, (height, width) * 2, strict=True)):
+        return f"padding {pads} for a window of {height}x{width}"
     return None
 
 
@@ -62,7 +57,7 @@ def operand_shift_fits(layer: Conv, config: VtaConfig) -> str | None:
 
 def conv_tile_fits(layer: Conv, config: VtaConfig) -> str | None:
     """One output pixel's window of one channel block fits the input and weight buffers."""
-    if next(candidates(conv_shape(layer, config), config), None) is not None:
+    if best_tiling(conv_shape(layer, config), config) is not None:
         return None
     kh, kw = layer.window.kernel
     return f"a kernel of {kh}x{kw} on {layer.source.height}x{layer.source.width} pixels"
@@ -78,7 +73,6 @@ def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
 
 CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
     one_group,
-    padding_fits,
     shift_fits,
     scale_fits,
     operand_shift_fits,
@@ -106,7 +100,7 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     (
         "convolution",
         "`conv2d` int8, bias, optional residual operand, requantise with ReLU, ReLU6 or clip",
-        (one_group, padding_fits, shift_fits, operand_shift_fits, conv_tile_fits),
+        (one_group, shift_fits, operand_shift_fits, conv_tile_fits),
     ),
     (
         "dense",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lcp_tvm.vta.layer import Plane, Weights, Window
-from lcp_tvm.vta.nest import Dim
+from lcp_tvm.vta.nest import ONE, Dim, Line, Tap, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +57,16 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class InputBox:
-    """What a tile reads: real rows and columns, and the zeros around them."""
+class Reach:
+    """Rows and columns of the input that a tile reads; nothing outside the plane."""
 
     rows: Span
     columns: Span
-    padding: tuple[int, int, int, int]
-
-    @property
-    def height(self) -> int:
-        return self.rows.size + self.padding[0] + self.padding[2]
-
-    @property
-    def width(self) -> int:
-        return self.columns.size + self.padding[1] + self.padding[3]
 
     @property
     def size(self) -> int:
-        """Elements of one channel block in SRAM."""
-        return self.height * self.width
+        """Elements of one channel block."""
+        return self.rows.size * self.columns.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +101,19 @@ def spans(total: int, step: int) -> list[Span]:
     return [Span(i, min(i + step, total)) for i in range(0, total, step)]
 
 
-def input_box(box: Box, source: Plane, window: Window) -> InputBox:
-    """Input rows and columns of a tile of outputs, clipped to the plane."""
+def reach_of(box: Box, source: Plane, window: Window) -> Reach:
+    """Return what a tile of outputs reads."""
     top, left = window.padding[:2]
     (sh, sw), (eh, ew) = window.stride, window.extent
-    rows, pad_top, pad_bottom = _reach(box.rows, sh, eh, top, source.height)
-    columns, pad_left, pad_right = _reach(box.columns, sw, ew, left, source.width)
-    return InputBox(rows, columns, (pad_top, pad_left, pad_bottom, pad_right))
+    return Reach(
+        _reach(box.rows, sh, eh, top, source.height),
+        _reach(box.columns, sw, ew, left, source.width),
+    )
 
 
-def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> tuple[Span, int, int]:
-    begin = out.begin * stride - pad
-    end = (out.end - 1) * stride - pad + extent
-    return Span(max(begin, 0), min(end, size)), max(-begin, 0), max(end - size, 0)
+def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
+    begin = min(max(out.begin * stride - pad, 0), size)
+    return Span(begin, max(min((out.end - 1) * stride - pad + extent, size), begin))
 
 
 def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
@@ -132,33 +123,54 @@ def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
     return spans(shape.source.channels, tiling.chunk)
 
 
-def gemm_dims(
-    shape: ConvShape, blocks: int, rows: int, columns: int, chunk: int, plane: int, width: int
-) -> tuple[Dim, ...]:
-    """The multiply-accumulates of one chunk of a tile.
+def work_of(shape: ConvShape, box: Box, chunk: Span) -> Work:
+    """Return the multiply-accumulates of one chunk of a tile."""
+    return window_work(shape.source, shape.window, box, chunk, shape.weights)
 
-    Parameters
-    ----------
-    blocks, rows, columns : outputs of the tile.
-    chunk : input blocks.
-    plane, width : elements of one input block and of one of its rows in SRAM.
+
+def window_work(source: Plane, window: Window, box: Box, chunk: Span, weights: Weights) -> Work:
+    """Return what a window sliding over a tile's outputs meets.
+
+    Source elements count from the chunk's first block in SRAM, weights from the chunk's kernels
+    (output block, input block, row, column), destinations from the tile.
     """
-    kh, kw = shape.window.kernel
-    sh, sw = shape.window.stride
-    dh, dw = shape.window.dilation
-    dense = shape.weights is Weights.DENSE
+    reach = reach_of(box, source, window)
+    (kh, kw), (top, left) = window.kernel, window.padding[:2]
+    width = reach.columns.size
+    dense = weights is Weights.DENSE
     taps = kh * kw
-    place = (
-        Dim(rows, columns, sh * width, 0),
-        Dim(columns, 1, sw, 0),
+    rows = Line(
+        _taps(box.rows, kh, window.stride[0], window.dilation[0], top, source.height),
+        (0, window.dilation[0] * width, kw if dense else 0),
+        (box.columns.size, window.stride[0] * width, 0),
+        (box.rows.begin * window.stride[0] - top - reach.rows.begin) * width,
     )
+    columns = Line(
+        _taps(box.columns, kw, window.stride[1], window.dilation[1], left, source.width),
+        (0, window.dilation[1], 1 if dense else 0),
+        (1, window.stride[1], 0),
+        box.columns.begin * window.stride[1] - left - reach.columns.begin,
+    )
+    plane = box.rows.size * box.columns.size
     if not dense:
-        kernel = (Dim(kh, 0, dh * width, 0), Dim(kw, 0, dw, 0))
-        return (*kernel, Dim(blocks, rows * columns, plane, 0), *place)
-    kernel = (Dim(kh, 0, dh * width, kw), Dim(kw, 0, dw, 1))
-    return (
-        Dim(chunk, 0, plane, taps),
-        *kernel,
-        Dim(blocks, rows * columns, 0, chunk * taps),
-        *place,
+        return Work(ONE, Dim(box.blocks.size, plane, reach.size, 0), rows, columns)
+    return Work(
+        Dim(chunk.size, 0, reach.size, taps),
+        Dim(box.blocks.size, plane, 0, chunk.size * taps),
+        rows,
+        columns,
     )
+
+
+def _taps(
+    out: Span, kernel: int, stride: int, dilation: int, pad: int, size: int
+) -> tuple[Tap, ...]:
+    """Return kernel positions and the outputs, from the tile's first, that they meet."""
+    taps = []
+    for position in range(kernel):
+        shift = position * dilation - pad  # input of output 0
+        begin = max(-(shift // stride), out.begin)
+        end = min(-((shift - size) // stride), out.end)
+        if begin < end:
+            taps.append(Tap(position, begin - out.begin, end - out.begin))
+    return tuple(taps)

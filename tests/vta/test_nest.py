@@ -2,94 +2,164 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
-from math import prod
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lcp_tvm.vta.nest import SAFE_DISTANCE, Dim, Nest, merge, plan_nest, plan_nests, split_partials
+from lcp_tvm.vta.layer import Plane, Weights, Window
+from lcp_tvm.vta.nest import (
+    SAFE_DISTANCE,
+    Limits,
+    Nest,
+    Work,
+    choices,
+    hazard_distance,
+    nests_in,
+    product_of,
+    uop_count,
+)
+from lcp_tvm.vta.nest import parts as parts_in
+from lcp_tvm.vta.tiling import Box, Span, reach_of, window_work
+
+Item = tuple[int, int, int]
+"""Destination, source, weight."""
 
 
-def issued(nest: Nest) -> list[tuple[int, int, int]]:
-    """Indices (destination, source, weight) in the order the hardware issues them."""
-    uops = nest.uops()
+def issued(nest: Nest) -> list[Item]:
+    """Indices in the order the hardware issues them."""
+    outer, inner = np.array(nest.outer.strides), np.array(nest.inner.strides)
     return [
-        tuple(
-            int(uop[k]) + i * nest.outer.strides()[k] + j * nest.inner.strides()[k]
-            for k in range(3)
-        )
+        tuple(int(index) for index in uop + i * outer + j * inner)
         for i in range(nest.outer.size)
         for j in range(nest.inner.size)
-        for uop in uops
+        for uop in nest.uops
     ]
 
 
-def wanted(dims: tuple[Dim, ...]) -> list[tuple[int, int, int]]:
-    """The same set, straight from the dimensions."""
-    return [
-        tuple(sum(i * d.strides()[k] for i, d in zip(at, dims, strict=True)) for k in range(3))
-        for at in product(*(range(dim.size) for dim in dims))
-    ]
+def nearest_repeat(products: list[Item]) -> int | None:
+    """Issue slots between the nearest two writes of one destination."""
+    last: dict[int, int] = {}
+    found = []
+    for slot, (destination, _, _) in enumerate(products):
+        if destination in last:
+            found.append(slot - last[destination])
+        last[destination] = slot
+    return min(found, default=None)
+
+
+class Tile:
+    """A tile of a convolution, and its products straight from the definition."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        def pair(low: int, high: int) -> tuple[int, int]:
+            return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+        self.window = Window(pair(1, 4), pair(1, 3), pair(1, 2), (*pair(0, 3), *pair(0, 3)))
+        self.source = Plane(draw(st.integers(1, 3)), *pair(1, 9))
+        spans = [Span(begin, begin + size) for begin, size in (pair(0, 2), pair(0, 4), pair(0, 4))]
+        self.box = Box(*(Span(span.begin, span.end + 1) for span in spans))
+        self.chunk = Span(0, self.source.channels)
+        self.work = window_work(self.source, self.window, self.box, self.chunk, Weights.DENSE)
+
+    def wanted(self) -> set[Item]:
+        window, box = self.window, self.box
+        reach = reach_of(box, self.source, window)
+        kernel = product(range(window.kernel[0]), range(window.kernel[1]))
+        blocks, rows, columns = box.blocks.size, box.rows.size, box.columns.size
+        found = set()
+        for ky, kx in kernel:
+            for r, c in product(range(rows), range(columns)):
+                y = (box.rows.begin + r) * window.stride[0] - window.padding[0]
+                x = (box.columns.begin + c) * window.stride[1] - window.padding[1]
+                y, x = y + ky * window.dilation[0], x + kx * window.dilation[1]
+                if not (0 <= y < self.source.height and 0 <= x < self.source.width):
+                    continue
+                place = (y - reach.rows.begin) * reach.columns.size + x - reach.columns.begin
+                for k, b in product(range(self.chunk.size), range(blocks)):
+                    tap = ky * window.kernel[1] + kx
+                    taps = window.kernel[0] * window.kernel[1]
+                    found.add(
+                        (
+                            (b * rows + r) * columns + c,
+                            k * reach.size + place,
+                            (b * self.chunk.size + k) * taps + tap,
+                        )
+                    )
+        return found
 
 
 @st.composite
-def convolution_dims(draw: st.DrawFn) -> tuple[Dim, ...]:
-    chunk, kernel, blocks, rows, columns = (draw(st.integers(1, n)) for n in (4, 3, 4, 4, 5))
-    width = columns + kernel - 1
-    plane = (rows + kernel - 1) * width
-    taps = kernel * kernel
-    return (
-        Dim(chunk, 0, plane, taps),
-        Dim(kernel, 0, width, kernel),
-        Dim(kernel, 0, 1, 1),
-        Dim(blocks, rows * columns, 0, chunk * taps),
-        Dim(rows, columns, width, 0),
-        Dim(columns, 1, 1, 0),
-    )
+def tiles(draw: st.DrawFn) -> Tile:
+    return Tile(draw)
 
 
-@given(dims=convolution_dims())
-def test_every_product_is_issued_once_and_far_apart(dims: tuple[Dim, ...]) -> None:
-    tile = prod(dim.size for dim in dims if not dim.reduces)
-    split, copies = split_partials(dims, tile, SAFE_DISTANCE)
-    nest = plan_nest(split, SAFE_DISTANCE)
-    assert nest is not None
-    found = issued(nest)
+@given(tiles(), st.data())
+def test_any_loops_issue_every_product_inside_the_plane_once(
+    tile: Tile, data: st.DataObject
+) -> None:
+    if tile.work.issue_slots == 0:
+        assert not tile.wanted()
+        return
+    loops = data.draw(st.sampled_from(list(choices())))
+    nests = nests_in(tile.work, loops)
+    found = [item for nest in nests for item in issued(nest)]
+    assert len(found) == tile.work.issue_slots == len(set(found))
+    assert set(found) == tile.wanted()
+    counts = [uop_count(part, loops) for part in parts_in(tile.work, loops)]
+    assert counts == [len(nest.uops) for nest in nests]
+    for nest in nests:
+        assert hazard_distance(nest) == nearest_repeat(issued(nest))
+
+
+LIMITS = Limits(SAFE_DISTANCE, 1 << 20, 1 << 20, 91.5, 0.5)
+
+
+@given(tiles())
+def test_there_is_always_a_safe_product_with_copies_where_a_tile_is_small(tile: Tile) -> None:
+    size = tile.box.size
+    product = product_of(tile.work, size, LIMITS)
+    assert product is not None
+    found = [item for nest in product.nests for item in issued(nest)]
     # A copy of the tile is the tile itself once copies are added up.
-    assert sorted((d % tile, s, w) for d, s, w in found) == sorted(wanted(dims))
-    assert {d // tile for d, _, _ in found} == set(range(copies))
-    last: dict[int, int] = {}
-    for slot, (destination, _, _) in enumerate(found):
-        assert slot - last.get(destination, -SAFE_DISTANCE) >= SAFE_DISTANCE
-        last[destination] = slot
+    assert {(d % size, s, w) for d, s, w in found} == tile.wanted()
+    assert len(found) == tile.work.issue_slots
+    assert max((d for d, _, _ in found), default=0) < size * product.copies
+    for nest in product.nests:
+        distance = nearest_repeat(issued(nest))
+        assert distance is None or distance >= SAFE_DISTANCE
 
 
-def test_neighbours_that_continue_each_other_become_one() -> None:
-    rows, columns = Dim(4, 7, 7, 0), Dim(7, 1, 1, 0)
-    assert merge([rows, columns]) == (Dim(28, 1, 1, 0),)
+def _work(source: Plane, window: Window, box: Box) -> Work:
+    return window_work(source, window, box, Span(0, source.channels), Weights.DENSE)
 
 
-def test_a_product_longer_than_the_loops_leaves_the_fewest_micro_ops() -> None:
-    """1x1 convolution: input blocks and the whole plane are loops, output blocks micro-ops."""
-    nest = plan_nest((Dim(8, 0, 100, 1), Dim(16, 100, 0, 8), Dim(100, 1, 1, 0)), SAFE_DISTANCE)
-    assert nest is not None
-    assert nest.uop_count == 16
-    np.testing.assert_array_equal(nest.uops()[:, 0], np.arange(16) * 100)
+def test_a_plane_without_padding_is_one_instruction() -> None:
+    box = Box(Span(0, 2), Span(0, 8), Span(0, 8))
+    product = product_of(_work(Plane(4, 10, 10), Window((3, 3)), box), box.size, LIMITS)
+    assert product is not None
+    (nest,) = product.nests
+    assert nest.outer.size * nest.inner.size * len(nest.uops) == 2 * 64 * 4 * 9
 
 
-def test_a_single_output_is_split_into_partial_sums() -> None:
-    split, copies = split_partials((Dim(64, 0, 1, 1),), 1, SAFE_DISTANCE)
-    assert copies == SAFE_DISTANCE
-    assert set(split) == {Dim(16, 1, 4, 4), Dim(4, 0, 1, 1)}
+def test_zeros_around_a_plane_are_not_multiplied() -> None:
+    box = Box(Span(0, 1), Span(0, 7), Span(0, 7))
+    work = _work(Plane(1, 7, 7), Window((3, 3), padding=(1, 1, 1, 1)), box)
+    assert work.issue_slots == (7 + 6 + 6) ** 2
 
 
-def test_a_product_that_cannot_be_safe_becomes_several_instructions() -> None:
-    """A prime number of products of one output: no part of it is a sweep of 16."""
-    dims, copies = split_partials((Dim(509, 0, 1, 1),), 1, SAFE_DISTANCE)
-    assert copies == 1
-    assert plan_nest(dims, SAFE_DISTANCE) is None
-    nests = plan_nests(dims, SAFE_DISTANCE)
-    assert [(src, wgt) for _, src, wgt in nests] == [(i, i) for i in range(509)]
-    assert all(nest.issue_slots == 1 for nest, _, _ in nests)
+@pytest.mark.parametrize(("chunk", "copies"), [(1, 49), (16, 16), (64, 49)])
+def test_a_single_output_is_accumulated_in_copies(chunk: int, copies: int) -> None:
+    box = Box(Span(0, 1), Span(0, 1), Span(0, 1))
+    product = product_of(_work(Plane(chunk, 7, 7), Window((7, 7)), box), 1, LIMITS)
+    assert product is not None
+    assert product.copies == copies
+
+
+def test_a_product_that_fits_no_accumulators_is_refused() -> None:
+    box = Box(Span(0, 1), Span(0, 1), Span(0, 1))
+    work = _work(Plane(1, 7, 7), Window((7, 7)), box)
+    assert product_of(work, 1, replace(LIMITS, acc=48)) is None

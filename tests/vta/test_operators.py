@@ -50,6 +50,13 @@ def test_convolution_of_every_kernel_and_stride(
     check(module, rng, config)
 
 
+@pytest.mark.parametrize("padding", [(16, 0, 0, 0), (0, 20, 17, 3), (25, 25, 25, 25)])
+def test_padding_is_as_wide_as_it_likes(
+    padding: tuple[int, int, int, int], rng: np.random.Generator
+) -> None:
+    check(builders.conv(rng, (4, 30, 30), 20, (19, 19), padding=padding), rng)
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> tvm.IRModule:
     kernel = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))

@@ -25,10 +25,6 @@ RNG = np.random.default_rng(0)
             "32 groups (Convolutions have one group; grouped and depthwise ones run on the CPU)",
         ),
         (
-            builders.conv(RNG, (4, 40, 40), 4, (19, 19), padding=(16, 0, 0, 0)),
-            "padding (16, 0, 0, 0) for a window of 19x19",
-        ),
-        (
             builders.conv(RNG, (16, 9, 9), 4, (1, 1), skip_shift=23),
             "a shift of 23",
         ),

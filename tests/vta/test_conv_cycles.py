@@ -1,0 +1,68 @@
+"""The analytic cycles follow the simulator, so that the search picks what runs fast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tvm
+
+from lcp_tvm.relay_passes.partition_vta import partition_vta
+from lcp_tvm.vta.config import VtaConfig, load_config
+from lcp_tvm.vta.conv_cycles import cycles
+from lcp_tvm.vta.conv_schedule import slot_sizes
+from lcp_tvm.vta.emit_conv import conv_shape
+from lcp_tvm.vta.layer import Conv
+from lcp_tvm.vta.program import build_program
+from lcp_tvm.vta.read_graph import read_graph
+from lcp_tvm.vta.search import best_tiling
+from tests.vta import builders
+
+PYNQ = load_config("pynq_z1")
+
+
+def ratio(module: tvm.IRModule, rng: np.random.Generator, config: VtaConfig = PYNQ) -> float:
+    """Modelled over simulated cycles of a module of one convolution."""
+    partition = partition_vta(module, config)
+    (function,) = (f for v, f in partition.module.functions.items() if v.name_hint != "main")
+    graph = read_graph(function, "vta_0")
+    layer = graph.nodes[0].layer
+    assert isinstance(layer, Conv)
+    shape = conv_shape(layer, config)
+    tiling = best_tiling(shape, config)
+    assert tiling is not None
+    estimate = cycles(shape, tiling, slot_sizes(shape, tiling, config), config)
+    names = [str(param.name) for param in module["main"].params]
+    inputs = dict(zip(names, builders.random_inputs(rng, module), strict=True))
+    _, stats = builders.run_program(build_program(graph, config), inputs, config)
+    return estimate / stats.cycles
+
+
+@pytest.mark.parametrize("skip_shift", [None, 3])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "size", "kernel", "stride"),
+    [
+        (64, 64, 56, 3, 1),
+        (64, 128, 56, 3, 2),
+        (128, 128, 28, 3, 1),
+        (128, 256, 28, 1, 2),
+        (256, 256, 14, 3, 1),
+        (512, 512, 7, 3, 1),
+        (64, 256, 56, 1, 1),
+        (48, 64, 112, 5, 1),
+    ],
+)
+def test_estimate_is_within_three_per_cent(
+    channels: int, outputs: int, size: int, kernel: int, stride: int, skip_shift: int | None
+) -> None:
+    rng = np.random.default_rng(0)
+    pad = kernel // 2
+    module = builders.conv(
+        rng,
+        (channels, size, size),
+        outputs,
+        (kernel, kernel),
+        stride=(stride, stride),
+        padding=(pad,) * 4,
+        skip_shift=skip_shift,
+    )
+    assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)
