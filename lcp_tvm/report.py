@@ -12,6 +12,7 @@ from lcp_tvm.errors import LcpError
 from lcp_tvm.manifest import Module, Noise, Piece, corrupt
 from lcp_tvm.package import Package, so_entry, vta_entry
 from lcp_tvm.report_plan import PlanCost, plan_cost
+from lcp_tvm.vta.bound import busiest
 from lcp_tvm.vta.config import VtaConfig, parse_config
 from lcp_tvm.vta.container import read_header
 
@@ -33,7 +34,8 @@ class LayerCost:
 
     ``load``, ``compute`` and ``store`` are the cycles in which that unit is busy; they overlap.
     ``gemm_share`` is the time of the multiply-accumulates alone, in a full array at one block a
-    cycle, over the time taken: 1 is the limit of the hardware.
+    cycle, over the time taken: 1 is the limit of the hardware. ``bound`` is the least cycles that
+    the layer takes alone, every byte moved once; ``bound_by`` names what took the most of them.
     """
 
     program: str
@@ -47,6 +49,8 @@ class LayerCost:
     dma_bytes: int
     ms: float
     gemm_share: float
+    bound: float
+    bound_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Total:
     cycles: float
     ms: float
     gemm_share: float
+    bound: float
     dma_bytes: int
     dram_bytes: int
 
@@ -194,6 +199,8 @@ def _layers(
             dma_bytes=sum(cost["bytes"].values()),
             ms=cost["cycles"] / (1e3 * config.clock_mhz),
             gemm_share=_gemm_share(layer["macs"], cost["cycles"], config),
+            bound=layer["bound"],
+            bound_by=busiest(cost, config),
         )
         for layer, cost in zip(program["layers"], stats["layers"], strict=True)
     ]
@@ -214,6 +221,7 @@ def _total(
         cycles=cycles,
         ms=sum(stats[program["symbol"]]["ms"] for program in programs),
         gemm_share=_gemm_share(macs, cycles, config),
+        bound=sum(layer.bound for layer in layers),
         dma_bytes=sum(sum(stats[program["symbol"]]["bytes"].values()) for program in programs),
         dram_bytes=sum(program["dram_size"] for program in programs),
     )
@@ -229,6 +237,7 @@ def _sum(totals: list[Total]) -> Total:
         cycles=sum(total.cycles for total in totals),
         ms=ms,
         gemm_share=sum(total.gemm_share * total.ms for total in totals) / ms if ms else 0.0,
+        bound=sum(total.bound for total in totals),
         dma_bytes=sum(total.dma_bytes for total in totals),
         dram_bytes=sum(total.dram_bytes for total in totals),
     )

@@ -101,8 +101,9 @@ def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | Non
         *(("program",) if several else ()),
         "layer",
         "kind",
-        *("MMAC", "cycles", "load", "compute", "store", "ms", "of GEMM limit"),
-        numbers=7,
+        "limited by",
+        *("MMAC", "cycles", "load", "compute", "store", "ms", "of array", "of bound"),
+        numbers=8,
     )
     for layer in layers:
         cycles = (layer.cycles, layer.load, layer.compute, layer.store)
@@ -110,18 +111,21 @@ def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | Non
             *((escape(layer.program),) if several else ()),
             escape(layer.name),
             escape(layer.kind),
+            layer.bound_by,
             f"{layer.macs / 1e6:.2f}",
             *(f"{value:,.0f}" for value in cycles),
             f"{layer.ms:.3f}",
             f"{layer.gemm_share:.1%}" if layer.macs else "-",
+            f"{layer.bound / layer.cycles:.0%}" if layer.cycles else "-",
         )
     table.add_section()
-    label = f"{total.programs} program" + ("s" if total.programs != 1 else "") + " with launch"
+    label = f"{total.programs} program" + ("s" if total.programs != 1 else "")
     table.add_row(
         *(("",) if several else ()),
-        *("total", label, f"{total.macs / 1e6:.2f}", f"{total.cycles:,.0f}", "", "", ""),
+        *("total", label, "", f"{total.macs / 1e6:.2f}", f"{total.cycles:,.0f}", "", "", ""),
         f"{total.ms:.3f}",
         f"{total.gemm_share:.1%}",
+        f"{total.bound / total.cycles:.0%}" if total.cycles else "-",
     )
     return table
 

@@ -153,8 +153,15 @@ def a_net_vta() -> bytes:
             {"name": "pool", "addr": 0x600, "size": 128, "dtype": "int8"},
         ],
         "layers": [
-            {"name": "conv", "kind": "conv2d", "first": 0, "count": 1, "macs": 1024000},
-            {"name": "pool", "kind": "max_pool2d", "first": 1, "count": 0, "macs": 0},
+            {
+                "name": "conv",
+                "kind": "conv2d",
+                "first": 0,
+                "count": 1,
+                "macs": 1024000,
+                "bound": 6400,
+            },
+            {"name": "pool", "kind": "max_pool2d", "first": 1, "count": 0, "macs": 0, "bound": 500},
         ],
     }
     return pack_programs(config.to_json(), [program], [bytes(image)])

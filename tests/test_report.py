@@ -35,10 +35,10 @@ cpu_0  cpu     1: softmax     not for VTA
 on the CPU: softmax: has no integer form
 
 Simulated at 100 MHz
-layer  kind                   MMAC  cycles  load  compute  store     ms  of GEMM limit
-conv   conv2d                 1.02   8,000   900    6,000    400  0.080          50.0%
-pool   max_pool2d             0.00   2,000     0    1,500    120  0.020              -
-total  1 program with launch  1.02  10,000                        0.117          40.0%
+layer  kind        limited by  MMAC  cycles  load  compute  store     ms  of array  of bound
+conv   conv2d      GEMM        1.02   8,000   900    6,000    400  0.080     50.0%       80%
+pool   max_pool2d  GEMM        0.00   2,000     0    1,500    120  0.020         -       25%
+total  1 program               1.02  10,000                        0.117     40.0%       69%
 
 Memory map
 program  buffer           type        address     size
@@ -121,6 +121,14 @@ def test_share_of_the_gemm_limit_is_ideal_over_taken_cycles(tmp_path: Path) -> N
     assert report.total.ms == 0.117
     assert report.total.dram_bytes == 0x900
     assert report.total.dma_bytes == 1024 + 2560 + 128
+
+
+def test_a_layer_says_how_near_its_bound_it_is_and_what_took_the_most(tmp_path: Path) -> None:
+    report = build_report(a_package(tmp_path))
+    conv, pool = report.layers
+    assert (conv.bound, conv.bound_by) == (6400, "GEMM")
+    assert report.total is not None
+    assert report.total.bound == conv.bound + pool.bound
 
 
 def test_json_holds_every_table(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lcp_tvm.vta.layer import (
     Layer,
     MaxPool,
     Plane,
+    Pool,
     Requantise,
     Weights,
     Window,
@@ -42,7 +43,14 @@ class Composite:
 
 def composites() -> list[Composite]:
     """All composites, the largest forms first: FuseOpsByPattern takes the first that fits."""
-    return [*_convolutions(), *_denses(), *_additions(), *_averages(), _max_pool()]
+    return [
+        *_pooled_convolutions(),
+        *_convolutions(),
+        *_denses(),
+        *_additions(),
+        *_averages(),
+        _max_pool(),
+    ]
 
 
 def _requantised(acc: DFPattern, parts: dict[str, DFPattern], shifted: bool) -> DFPattern:
@@ -80,6 +88,15 @@ def _finish(
     if skip is not None:
         acc = is_op("relax.add")(acc, _operand(parts, "skip", skip))
     return _requantised(acc, parts, shifted)
+
+
+def _pooled_convolutions() -> Iterator[Composite]:
+    for shifted in (True, False):
+        parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
+        parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
+        convolved = _finish(parts, parts["anchor"], None, shifted)
+        parts["pool"] = parts["result"] = is_op("relax.nn.max_pool2d")(convolved)
+        yield Composite("vta.conv2d_max", parts["result"], parts, _read_conv)
 
 
 def _convolutions() -> Iterator[Composite]:
@@ -186,6 +203,8 @@ def _read_conv(match: Match, name: str) -> Layer | None:
     skip = _skip_shift(match, target)
     if not _is_int8(data, weight) or attrs.data_layout != "NCHW" or isinstance(skip, str):
         return None
+    if "pool" in match and match["pool"].attrs.layout != "NCHW":
+        return None
     kernel = _array(weight)
     return Conv(
         name=name,
@@ -202,6 +221,18 @@ def _read_conv(match: Match, name: str) -> Layer | None:
         skip_shift=skip,
         macs=_useful_taps(kernel) * target[1] * target[2] * target[3],
         groups=int(attrs.groups),
+        pool=_pool(match["pool"]) if "pool" in match else None,
+    )
+
+
+def _pool(call: relax.Call) -> Pool:
+    return Pool(_pool_window(call), plane_of(shape_of(call)))
+
+
+def _pool_window(call: relax.Call) -> Window:
+    attrs = call.attrs
+    return Window(
+        _two(attrs.pool_size), _two(attrs.strides), _two(attrs.dilation), _four(attrs.padding)
     )
 
 
@@ -287,7 +318,5 @@ def _read_max_pool(match: Match, name: str) -> Layer | None:
         kind="max_pool2d",
         source=source,
         target=target,
-        window=Window(
-            _two(attrs.pool_size), _two(attrs.strides), _two(attrs.dilation), _four(attrs.padding)
-        ),
+        window=_pool_window(call),
     )

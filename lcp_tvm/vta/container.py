@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from lcp_tvm.errors import PackageError
 
 MAGIC = b"LCPVTA01"
-VERSION = 1
+VERSION = 2
 MAX_HEADER_BYTES = 1 << 26
 MAX_DRAM_BYTES = 1 << 32
 INSTRUCTION_BYTES = 16
@@ -128,7 +128,7 @@ def _check_program(program: Mapping[str, Any]) -> None:
     for layer in program["layers"]:
         for key in ("name", "kind"):
             _need(layer, key, _is_text, where)
-        for key in ("first", "count", "macs"):
+        for key in ("first", "count", "macs", "bound"):
             _need(layer, key, _is_count, f"{where}, layer {layer['name']}")
         if layer["first"] + layer["count"] > program["insn_count"]:
             _refuse(f"{where}, layer {layer['name']}: ends behind the last instruction")

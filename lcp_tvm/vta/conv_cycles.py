@@ -12,17 +12,23 @@ from dataclasses import dataclass, field
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.conv_schedule import (
     UOP_BYTES,
-    Finish,
+    Action,
+    AddBias,
+    AddSkip,
+    Clip,
     LoadInputs,
     LoadSkip,
     LoadWeights,
     Multiply,
+    Reset,
     SlotSizes,
     StoreTile,
+    SumCopies,
+    TakeMaximum,
     own_weights,
     schedule,
 )
-from lcp_tvm.vta.nest import Nest
+from lcp_tvm.vta.step import Space
 from lcp_tvm.vta.tiling import ConvShape, Tiling
 from lcp_tvm.vta.timing import Timing
 from lcp_tvm.vta.transfers import Transfer, input_transfers, output_transfers
@@ -31,30 +37,30 @@ from lcp_tvm.vta.transfers import Transfer, input_transfers, output_transfers
 def cycles(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> float:
     """Return the modelled cycles of a convolution that runs alone."""
     clock = _Clock(shape, Timing.of(config), config)
-    for action in schedule(shape, tiling, sizes, config):
+    bases = dict.fromkeys(Space, 0)
+    for action in schedule(shape, tiling, sizes, config, bases):
         match action:
             case LoadWeights():
                 count = own_weights(shape, action.blocks.size, action.chunk.size)
                 if action.extras:
                     count += action.blocks.size * shape.bias_blocks + (1 if shape.skip else 0)
                 size = count * config.wgt_elem_bytes
-                clock.load(("weights", action.slot), clock.timing.dma(size, 1, 1, weight=True))
+                took = clock.timing.dma(size, 1, 1, weight=True)
+                clock.load((Space.WGT, action.slot), took)
             case LoadInputs():
                 runs = input_transfers(shape.source, action.chunk, action.reach)
-                clock.load(("inputs", action.slot), clock.moved(runs))
+                clock.load((Space.INP, action.slot), clock.moved(runs))
             case LoadSkip():
-                runs = output_transfers(shape.target, action.box)
-                clock.load(("skip", action.slot), clock.moved(runs))
-            case Multiply():
-                clock.multiply(action)
-            case Finish():
-                clock.finish(action)
+                runs = output_transfers(shape.output, action.box)
+                clock.load((Space.INP, action.slot), clock.moved(runs))
             case StoreTile():
-                clock.store(action.acc, clock.moved(output_transfers(shape.target, action.box)))
+                clock.store(action.slot, clock.moved(output_transfers(shape.output, action.box)))
+            case _:
+                clock.compute(action)
     return max(clock.loaded, clock.computed, clock.stored)
 
 
-_Slot = tuple[str, int]
+_Slot = tuple[Space, int]
 
 
 @dataclass(slots=True)
@@ -83,41 +89,55 @@ class _Clock:
         self.loaded = max(self.loaded, self._free.get(slot, 0.0)) + took
         self._ready[slot] = self.loaded
 
-    def multiply(self, action: Multiply) -> None:
-        shape, timing = self.shape, self.timing
-        used = [("inputs", action.inputs.start), ("weights", action.weights.start)]
-        if action.skip is not None:
-            used.append(("skip", action.skip))
-        begin = max(self.computed, self._free.get(("acc", action.acc), 0.0))
-        self.computed = max([begin, *(self._ready[slot] for slot in used if slot in self._ready)])
-        if action.first:
-            size = action.box.size
-            self._issue(("reset", action.acc), 1, size * action.copies * timing.gemm_uop)
-            if action.skip is not None:
-                key = ("skip", action.acc, action.skip, action.weights.start, action.weights.size)
-                self._issue(key, 1, size * timing.gemm_uop)
-            for part in range(shape.bias_blocks):
-                key = ("bias", action.acc, action.weights.start, action.weights.size, part)
-                self._issue(key, 1, size * timing.gemm_uop)
-        bases = (action.acc, action.inputs.start, action.weights.start)
-        for nest in action.nests:
-            self._issue((id(nest), *bases), len(nest.uops), _slots(nest) * timing.gemm_uop)
-        for slot in used:
+    def compute(self, action: Action) -> None:
+        """Run an action of the compute unit."""
+        gemm, alu = self.timing.gemm_uop, self.timing.alu_uop
+        match action:
+            case Reset(acc):
+                self._wait((Space.OUT, acc.start))
+                self._issue(("reset", acc.start), 1, acc.size * gemm)
+            case AddSkip(acc, operand, identity, slot):
+                slots = (Space.INP, operand.start), (Space.WGT, slot)
+                self._wait(*slots)
+                key = ("skip", acc.start, operand.start, identity.start)
+                self._issue(key, 1, acc.size * gemm)
+                self._release(*slots)
+            case AddBias(acc, _, weights, slot):
+                self._wait((Space.WGT, slot))
+                self._issue(("bias", acc.start, weights.start), 1, acc.size * gemm)
+                self._release((Space.WGT, slot))
+            case Multiply(acc, inputs, weights, nests):
+                slots = (Space.INP, inputs.start), (Space.WGT, weights.start)
+                self._wait(*slots)
+                bases = (acc.start, inputs.start, weights.start)
+                for nest in nests:
+                    self._issue((nest, *bases), len(nest.uops), nest.issue_slots * gemm)
+                self._release(*slots)
+            case SumCopies(acc, copies):
+                while copies > 1:
+                    half = -(-copies // 2)
+                    took = (copies - half) * acc.size * alu
+                    self._issue(("sum", acc.start, half * acc.size), 1, took)
+                    copies = half
+            case TakeMaximum(acc, output, steps):
+                for step in steps:
+                    nest, at = step.nest, (acc.start, output.start)
+                    self._issue((nest, *at), len(nest.uops), nest.issue_slots * alu)
+            case Clip(acc):
+                for _ in range(self.shape.alu_ops):
+                    self._issue(("clip", acc.start), 1, acc.size * alu)
+
+    def _wait(self, *slots: _Slot) -> None:
+        """Wait for what was loaded into slots, or stored from them."""
+        self.computed = max([self.computed, *(self._ready.get(slot, 0.0) for slot in slots)])
+
+    def _release(self, *slots: _Slot) -> None:
+        for slot in slots:
             self._free[slot] = self.computed
 
-    def finish(self, action: Finish) -> None:
-        size, copies = action.box.size, action.copies
-        while copies > 1:
-            half = -(-copies // 2)
-            key = ("sum", action.acc, half * size)
-            self._issue(key, 1, (copies - half) * size * self.timing.alu_uop)
-            copies = half
-        for _ in range(self.shape.alu_ops):
-            self._issue(("alu", action.acc), 1, size * self.timing.alu_uop)
-
-    def store(self, acc: int, took: float) -> None:
+    def store(self, slot: int, took: float) -> None:
         self.stored = max(self.stored, self.computed) + took
-        self._free["acc", acc] = self.stored
+        self._ready[Space.OUT, slot] = self.stored
 
     def _issue(self, key: tuple[object, ...], uops: int, took: float) -> None:
         """Run an instruction; its micro-ops are loaded first where they are not there."""
@@ -129,7 +149,3 @@ class _Clock:
             self._uops += uops
             self.computed += self.timing.dma(uops * UOP_BYTES, 1, 1)
         self.computed += took + self.timing.instruction
-
-
-def _slots(nest: Nest) -> int:
-    return nest.outer.size * nest.inner.size * len(nest.uops)

@@ -1,6 +1,6 @@
 """What a tiled convolution does, in order: loads, GEMMs, epilogues and stores of tiles.
 
-    load weights, inputs | load skip | gemm | gemm | finish | store | load weights ..
+    load weights | load inputs | reset | bias | multiply .. | [maximum] | clip | store | ..
 
 `search` counts the cycles of such a list, `emit_conv` turns it into instructions: what lies in
 which slot is decided here, once for both.
@@ -8,15 +8,27 @@ which slot is decided here, once for both.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.layer import Weights
 from lcp_tvm.vta.nest import Limits, Nest, Product, product_of
+from lcp_tvm.vta.pooling import PoolStep, pool_steps
 from lcp_tvm.vta.step import Range, Space
-from lcp_tvm.vta.tiling import Box, ConvShape, Reach, Span, Tiling, chunks, reach_of, work_of
+from lcp_tvm.vta.tiling import (
+    Box,
+    ConvShape,
+    Reach,
+    Span,
+    Tiling,
+    chunks,
+    computed,
+    reach_of,
+    window_work,
+    work_of,
+)
 from lcp_tvm.vta.timing import Timing
 
 SKIP_SLOTS = 2
@@ -57,37 +69,78 @@ class LoadSkip:
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply:
-    """One chunk of a tile; the first of a tile also resets, and adds skip and bias."""
+class Reset:
+    """Zero accumulators."""
 
-    acc: int
-    inputs: Range
-    weights: Range
-    skip: int | None
-    box: Box
-    nests: tuple[Nest, ...]
-    copies: int
-    first: bool
+    acc: Range
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
-    """Add up the copies of a tile, shift and clip."""
+class AddSkip:
+    """Add the residual operand by a scaled identity."""
 
-    acc: int
-    box: Box
+    acc: Range
+    operand: Range
+    identity: Range
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddBias:
+    """Add a part of the bias of so many output blocks."""
+
+    acc: Range
+    blocks: int
+    weights: Range
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    """Accumulate one chunk of a tile."""
+
+    acc: Range
+    inputs: Range
+    weights: Range
+    nests: tuple[Nest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SumCopies:
+    """Add up the copies of a tile."""
+
+    acc: Range
     copies: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMaximum:
+    """Pool what was computed into outputs that are zero."""
+
+    acc: Range
+    output: Range
+    steps: tuple[PoolStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Shift and clip a tile."""
+
+    acc: Range
 
 
 @dataclass(frozen=True, slots=True)
 class StoreTile:
     """Store a tile of outputs."""
 
-    acc: int
+    slot: int
     box: Box
 
 
-Action = LoadWeights | LoadInputs | LoadSkip | Multiply | Finish | StoreTile
+Action = (
+    LoadWeights | LoadInputs | LoadSkip | Reset | AddSkip | AddBias | Multiply | SumCopies
+    | TakeMaximum | Clip | StoreTile
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -98,6 +151,11 @@ class Slots:
     size: int
     count: int
     _held: dict[Hashable, int] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """The first element behind them."""
+        return self.base + self.size * self.count
 
     def take(self, key: Hashable) -> tuple[int, bool]:
         """The slot of ``key`` and whether its content is already there."""
@@ -115,16 +173,21 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class SlotSizes:
-    """SRAM elements of the largest tile, of each kind."""
+    """SRAM elements of the largest tile, of each kind; ``scratch``: what a pool reads."""
 
     inputs: int
     weights: int
     acc: int
     skip: int
+    scratch: int
 
-    def inputs_used(self, tiling: Tiling) -> int:
-        """Input elements that a tiling takes, its residual operands included."""
-        return self.inputs * tiling.input_slots + self.skip * SKIP_SLOTS
+    def needs(self, tiling: Tiling) -> dict[Space, int]:
+        """Elements of every buffer that a tiling takes."""
+        return {
+            Space.INP: self.inputs * tiling.input_slots + self.skip * SKIP_SLOTS,
+            Space.WGT: self.weights * tiling.weight_slots,
+            Space.OUT: self.acc * tiling.acc_slots + self.scratch,
+        }
 
 
 def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes:
@@ -133,19 +196,26 @@ def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes
     Raises
     ------
     UnsafeError
-        A chunk's GEMM cannot be made safe, or takes too many micro-ops.
+        A chunk's GEMM cannot be made safe, or takes too many micro-ops; or no position of the
+        pool's window is inside the plane for all outputs.
     """
-    inputs = acc = 0
+    inputs = acc = scratch = 0
     limits = _limits(shape, tiling, config)
-    for box in tiling.boxes(shape.target):
-        reach = reach_of(box, shape.source, shape.window)
+    for box in tiling.boxes(shape.output):
+        whole = computed(shape, box)
+        reach = reach_of(whole, shape.source, shape.window)
         for chunk in chunks(shape, tiling, box):
-            acc = max(acc, box.size * _product(shape, box, chunk, limits).copies)
+            copies = _product(shape, whole, chunk, limits).copies
+            if shape.pool is None:
+                acc = max(acc, box.size * copies)
+            else:
+                acc, scratch = max(acc, box.size), max(scratch, whole.size * copies)
+                _pool_steps(shape, box)
             inputs = max(inputs, chunk.size * reach.size)
     weights = own_weights(shape, tiling.blocks, tiling.chunk)
     weights += tiling.blocks * shape.bias_blocks + (1 if shape.skip else 0)
     skip = tiling.blocks * tiling.rows * tiling.columns if shape.skip else 0
-    return SlotSizes(inputs, weights, acc, skip)
+    return SlotSizes(inputs, weights, acc, skip, scratch)
 
 
 def own_weights(shape: ConvShape, blocks: int, chunk: int) -> int:
@@ -160,50 +230,78 @@ def schedule(
     tiling: Tiling,
     sizes: SlotSizes,
     config: VtaConfig,
-    bases: tuple[int, int, int] = (0, 0, 0),
+    bases: Mapping[Space, int],
 ) -> Iterator[Action]:
     """Yield a convolution's actions, in an order that is right one by one.
 
     Parameters
     ----------
-    bases : first input, weight and accumulator element that it may use.
+    bases : the first element of every buffer that it may use.
     """
     limits = _limits(shape, tiling, config)
-    input_slots = Slots(bases[0], sizes.inputs, tiling.input_slots)
-    skip_slots = Slots(bases[0] + sizes.inputs * tiling.input_slots, sizes.skip, SKIP_SLOTS)
-    weight_slots = Slots(bases[1], sizes.weights, tiling.weight_slots)
-    acc_slots = Slots(bases[2], sizes.acc, tiling.acc_slots)
-    for index, box in enumerate(tiling.boxes(shape.target)):
-        reach = reach_of(box, shape.source, shape.window)
+    input_slots = Slots(bases[Space.INP], sizes.inputs, tiling.input_slots)
+    skip_slots = Slots(input_slots.end, sizes.skip, SKIP_SLOTS)
+    weight_slots = Slots(bases[Space.WGT], sizes.weights, tiling.weight_slots)
+    acc_slots = Slots(bases[Space.OUT], sizes.acc, tiling.acc_slots)
+    for index, box in enumerate(tiling.boxes(shape.output)):
+        whole = computed(shape, box)
+        reach = reach_of(whole, shape.source, shape.window)
         products = [
-            (chunk, _product(shape, box, chunk, limits)) for chunk in chunks(shape, tiling, box)
+            (chunk, _product(shape, whole, chunk, limits)) for chunk in chunks(shape, tiling, box)
         ]
         copies = max(product.copies for _, product in products)
-        acc, _ = acc_slots.take(index)
+        begin, _ = acc_slots.take(index)
+        output = Range(Space.OUT, begin, box.size)
+        # A pool has what it reads beside what is stored, and its bias is added behind it.
+        tile = output if shape.pool is None else Range(Space.OUT, acc_slots.end, whole.size)
+        bias_with = 0 if shape.pool is None else len(products) - 1
         for position, (chunk, product) in enumerate(products):
-            first = position == 0
-            weights, there = weight_slots.take((box.blocks, chunk))
+            slot, there = weight_slots.take((box.blocks, chunk))
             if not there:
-                yield LoadWeights(weights, box.blocks, chunk, first)
+                yield LoadWeights(slot, box.blocks, chunk, position == bias_with)
             inputs, there = input_slots.take((reach, chunk))
             if not there:
                 yield LoadInputs(inputs, chunk, reach)
-            skip = None
-            if first and shape.skip:
-                skip, _ = skip_slots.take(index)
-                yield LoadSkip(skip, box)
-            yield Multiply(
-                acc,
-                Range(Space.INP, inputs, chunk.size * reach.size),
-                Range(Space.WGT, weights, own_weights(shape, box.blocks.size, chunk.size)),
-                skip,
-                box,
-                product.nests,
-                copies,
-                first,
-            )
-        yield Finish(acc, box, copies)
-        yield StoreTile(acc, box)
+            weights = Range(Space.WGT, slot, own_weights(shape, box.blocks.size, chunk.size))
+            acc = Range(Space.OUT, tile.start, tile.size * copies)
+            if position == 0:
+                if shape.skip:
+                    skip, _ = skip_slots.take(index)
+                    yield LoadSkip(skip, box)
+                yield Reset(acc)
+                if shape.skip:
+                    at = weights.start + weights.size + shape.bias_blocks * box.blocks.size
+                    operand = Range(Space.INP, skip, box.size)
+                    yield AddSkip(tile, operand, Range(Space.WGT, at, 1), slot)
+                if shape.pool is None:
+                    yield from _add_bias(shape, output, box, weights)
+            operand = Range(Space.INP, inputs, chunk.size * reach.size)
+            yield Multiply(acc, operand, weights, product.nests)
+        if copies > 1:
+            yield SumCopies(tile, copies)
+        if shape.pool is not None:
+            yield Reset(output)
+            yield TakeMaximum(tile, output, _pool_steps(shape, box))
+            yield from _add_bias(shape, output, box, weights)
+        yield Clip(output)
+        yield StoreTile(begin, box)
+
+
+def _add_bias(shape: ConvShape, output: Range, box: Box, weights: Range) -> Iterator[AddBias]:
+    count = box.blocks.size
+    for part in range(shape.bias_blocks):
+        at = weights.start + weights.size + part * count
+        yield AddBias(output, count, Range(Space.WGT, at, count), weights.start)
+
+
+def _pool_steps(shape: ConvShape, box: Box) -> tuple[PoolStep, ...]:
+    assert shape.pool is not None
+    reach = reach_of(box, shape.target, shape.pool)
+    work = window_work(shape.target, shape.pool, box, box.blocks, Weights.UNIFORM)
+    steps = pool_steps(work, reach)
+    if steps is None:
+        raise UnsafeError
+    return steps
 
 
 def _reuse(shape: ConvShape, tiling: Tiling) -> int:
@@ -211,9 +309,9 @@ def _reuse(shape: ConvShape, tiling: Tiling) -> int:
     times = prod(
         -(-total // step)
         for total, step in (
-            (shape.target.channels, tiling.blocks),
-            (shape.target.height, tiling.rows),
-            (shape.target.width, tiling.columns),
+            (shape.output.channels, tiling.blocks),
+            (shape.output.height, tiling.rows),
+            (shape.output.width, tiling.columns),
             (shape.source.channels, tiling.chunk),
         )
     )

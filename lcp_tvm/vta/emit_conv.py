@@ -11,23 +11,28 @@ import numpy as np
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.conv_schedule import (
-    Finish,
+    AddBias,
+    AddSkip,
+    Clip,
     LoadInputs,
     LoadSkip,
     LoadWeights,
     Multiply,
+    Reset,
     StoreTile,
+    SumCopies,
+    TakeMaximum,
     schedule,
     slot_sizes,
 )
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import AluOp
 from lcp_tvm.vta.layer import Conv, Plane
-from lcp_tvm.vta.nest import ONE, SAFE_DISTANCE, Dim, Nest, elementwise
+from lcp_tvm.vta.nest import ONE_UOP, SAFE_DISTANCE, Dim, Nest, elementwise
 from lcp_tvm.vta.packing import bias_block_count, pack_tile_weights
 from lcp_tvm.vta.search import best_tiling
 from lcp_tvm.vta.step import Range, Space
-from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling
+from lcp_tvm.vta.tiling import ConvShape, Span, Tiling
 from lcp_tvm.vta.transfers import input_transfers, output_transfers
 
 GEMM_SHIFT_LIMIT = 6
@@ -42,6 +47,8 @@ def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
         source=_in_blocks(layer.source, block),
         target=_in_blocks(layer.target, block),
         window=layer.window,
+        pool=layer.pool.window if layer.pool else None,
+        output=_in_blocks(layer.output, block),
         weights=layer.weights,
         bias_blocks=bias_block_count(layer.bias, block),
         alu_ops=2 + -(-shifts // 15) + (1 if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT else 0),
@@ -106,33 +113,43 @@ class _Emission:
         self.weight_count = 0
 
     def run(self, tiling: Tiling) -> np.ndarray:
-        emitter, sizes = self.emitter, slot_sizes(self.shape, tiling, self.emitter.config)
-        bases = (
-            emitter.reserve(Space.INP, sizes.inputs_used(tiling)),
-            emitter.reserve(Space.WGT, sizes.weights * tiling.weight_slots),
-            emitter.reserve(Space.OUT, sizes.acc * tiling.acc_slots),
-        )
+        emitter, shape = self.emitter, self.shape
+        sizes = slot_sizes(shape, tiling, emitter.config)
+        needs = sizes.needs(tiling)
+        bases = {space: emitter.reserve(space, size) for space, size in needs.items()}
         requantise = self.layer.requantise
-        for action in schedule(self.shape, tiling, sizes, emitter.config, bases):
+        for action in schedule(shape, tiling, sizes, emitter.config, bases):
             match action:
                 case LoadWeights():
                     self._load_weights(action)
-                case LoadInputs():
-                    for run in input_transfers(self.shape.source, action.chunk, action.reach):
-                        emitter.load_inputs(action.slot, self.source, run)
-                case LoadSkip():
+                case LoadInputs(slot, chunk, reach):
+                    for run in input_transfers(shape.source, chunk, reach):
+                        emitter.load_inputs(slot, self.source, run)
+                case LoadSkip(slot, box):
                     assert self.skip is not None
-                    for run in output_transfers(self.shape.target, action.box):
-                        emitter.load_inputs(action.slot, self.skip, run)
-                case Multiply():
-                    self._multiply(action)
-                case Finish():
-                    tile = Range(Space.OUT, action.acc, action.box.size)
-                    self._sum_copies(tile, action.copies)
-                    emitter.requantise(tile, requantise.shift, requantise.low, requantise.high)
-                case StoreTile():
-                    for run in output_transfers(self.shape.target, action.box):
-                        emitter.store(action.acc, self.target, run)
+                    for run in output_transfers(shape.output, box):
+                        emitter.load_inputs(slot, self.skip, run)
+                case Reset(acc):
+                    emitter.reset(acc)
+                case AddSkip(acc, operand, identity):
+                    self._add_skip(acc, operand, identity)
+                case AddBias(acc, blocks, weights):
+                    one = Range(Space.INP, emitter.one_at, 1)
+                    size = acc.size // blocks
+                    nest = Nest(Dim(blocks, size, 0, 1), Dim(size, 1, 0, 0), ONE_UOP)
+                    emitter.gemm(nest, acc, one, weights)
+                case Multiply(acc, inputs, weights, nests):
+                    for nest in nests:
+                        emitter.gemm(nest, acc, inputs, weights)
+                case SumCopies(acc, copies):
+                    self._sum_copies(acc, copies)
+                case TakeMaximum(acc, output, steps):
+                    emitter.take_maximum(steps, acc, output)
+                case Clip(acc):
+                    emitter.requantise(acc, requantise.shift, requantise.low, requantise.high)
+                case StoreTile(slot, box):
+                    for run in output_transfers(shape.output, box):
+                        emitter.store(slot, self.target, run)
         return np.concatenate(self.weights)
 
     def _load_weights(self, action: LoadWeights) -> None:
@@ -150,46 +167,18 @@ class _Emission:
             self.weight_count += len(elements)
         self.emitter.load_weights(action.slot, *self.packed[key])
 
-    def _multiply(self, action: Multiply) -> None:
-        acc = Range(Space.OUT, action.acc, action.box.size * action.copies)
-        if action.first:
-            self.emitter.reset(acc)
-            tile = Range(Space.OUT, action.acc, action.box.size)
-            extras = action.weights.start + action.weights.size
-            bias = self.shape.bias_blocks * action.box.blocks.size
-            if action.skip is not None:
-                self._add_skip(tile, action.skip, extras + bias)
-            self._add_bias(tile, action.box, extras)
-        for nest in action.nests:
-            self.emitter.gemm(nest, acc, action.inputs, action.weights)
-
-    def _add_skip(self, tile: Range, slot: int, identity: int) -> None:
+    def _add_skip(self, tile: Range, operand: Range, identity: Range) -> None:
         shift = self.layer.skip_shift
         assert shift is not None
-        operand = Range(Space.INP, slot, tile.size)
-        self.emitter.gemm(elementwise(tile.size), tile, operand, Range(Space.WGT, identity, 1))
+        self.emitter.gemm(elementwise(tile.size), tile, operand, identity)
         if shift > GEMM_SHIFT_LIMIT:
             self.emitter.shift_right(tile, GEMM_SHIFT_LIMIT - shift)
-
-    def _add_bias(self, tile: Range, box: Box, begin: int) -> None:
-        one = Range(Space.INP, self.emitter.one_at, 1)
-        blocks, size = box.blocks.size, box.rows.size * box.columns.size
-        for part in range(self.shape.bias_blocks):
-            nest = Nest(Dim(blocks, size, 0, 1), Dim(size, 1, 0, 0), np.zeros((1, 3), np.int32))
-            weights = Range(Space.WGT, begin + part * blocks, blocks)
-            self.emitter.gemm(nest, tile, one, weights)
 
     def _sum_copies(self, tile: Range, copies: int) -> None:
         while copies > 1:
             half = -(-copies // 2)
             count = (copies - half) * tile.size
-            begin = self.emitter.micro_ops(
-                np.array([[tile.start, tile.start + half * tile.size, 0]])
-            )
-            self.emitter.alu_pairs(
-                AluOp.ADD,
-                (begin, begin + 1),
-                (ONE, Dim(count, 1, 1, 0)),
-                Range(Space.OUT, tile.start, half * tile.size),
-            )
+            behind = Range(Space.OUT, tile.start + half * tile.size, count)
+            kept = Range(Space.OUT, tile.start, half * tile.size)
+            self.emitter.alu_pairs(AluOp.ADD, elementwise(count), kept, behind)
             copies = half

@@ -12,7 +12,8 @@ from lcp_tvm.vta.conv_schedule import Slots
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import AluOp
 from lcp_tvm.vta.layer import MaxPool, Plane, Weights
-from lcp_tvm.vta.nest import Work, elementwise, nest_of
+from lcp_tvm.vta.nest import elementwise, nest_of
+from lcp_tvm.vta.pooling import pool_steps
 from lcp_tvm.vta.step import Range, Space
 from lcp_tvm.vta.tiling import Box, Tiling, reach_of, window_work
 from lcp_tvm.vta.transfers import input_transfers, output_transfers
@@ -91,8 +92,7 @@ def emit_pool(
         emitter.reset(Range(Space.OUT, acc, window.size + pooled.size))
         operand = Range(Space.INP, slot, window.size)
         emitter.gemm(elementwise(window.size), window, operand, identity)
-        emitter.alu(AluOp.MIN, pooled, _LOWEST)
-        _maximum(emitter, pool_work(layer, box), window.start, pooled)
+        _pool(emitter, layer, box, window, pooled)
         for run in output_transfers(planes[1], box):
             emitter.store(pooled.start, target, run)
     return np.eye(config.block, dtype=np.int8)[None]
@@ -102,22 +102,17 @@ def _slots(emitter: Emitter, space: Space, size: int, count: int) -> Slots:
     return Slots(emitter.reserve(space, size * count), size, count)
 
 
-def pool_work(layer: MaxPool, box: Box) -> Work:
-    """What a tile of outputs compares, as the nest of a sum over the window."""
-    return window_work(layer.source, layer.window, box, box.blocks, Weights.UNIFORM)
-
-
-def _maximum(emitter: Emitter, work: Work, source: int, pooled: Range) -> None:
-    """Take the maximum over the window: one instruction a position, over what it meets."""
-    base = np.array([pooled.start, source, 0])
+def _pool(emitter: Emitter, layer: MaxPool, box: Box, window: Range, pooled: Range) -> None:
+    work = window_work(layer.source, layer.window, box, box.blocks, Weights.UNIFORM)
+    steps = pool_steps(work, reach_of(box, layer.source, layer.window))
+    if steps is not None:
+        emitter.take_maximum(steps, window, pooled)
+        return
+    emitter.alu(AluOp.MIN, pooled, _LOWEST)
     for row, column in product(work.rows.taps, work.columns.taps):
         part = replace(
             work,
             rows=replace(work.rows, taps=(row,)),
             columns=replace(work.columns, taps=(column,)),
         )
-        nest = nest_of(part, ("rows", "columns"))
-        begin = emitter.micro_ops(nest.uops + base)
-        emitter.alu_pairs(
-            AluOp.MAX, (begin, begin + len(nest.uops)), (nest.outer, nest.inner), pooled
-        )
+        emitter.alu_pairs(AluOp.MAX, nest_of(part, ("rows", "columns")), pooled, window)

@@ -6,13 +6,15 @@ instruction holds an address inside its `Section`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Store
-from lcp_tvm.vta.nest import Dim, Nest
+from lcp_tvm.vta.nest import Nest
+from lcp_tvm.vta.pooling import PoolStep
 from lcp_tvm.vta.step import Range, Section, Space, Step
 from lcp_tvm.vta.transfers import Transfer
 
@@ -150,19 +152,21 @@ class Emitter:
         alu = Alu(op, begin, begin + 1, 1, acc.size, 0, 1, 0, 1, True, immediate)
         self._add(alu, writes=(acc,))
 
-    def alu_pairs(
-        self,
-        op: AluOp,
-        uops: tuple[int, int],
-        loops: tuple[Dim, Dim],
-        acc: Range,
-    ) -> None:
-        """Combine accumulator elements: resident micro-ops, loops outer first."""
-        outer, inner = loops
+    def alu_pairs(self, op: AluOp, nest: Nest, dst: Range, src: Range) -> None:
+        """Combine accumulator elements of two ranges."""
+        uops = nest.uops + np.array([dst.start, src.start, 0], dtype=np.int32)
+        begin = self.micro_ops(uops)
+        outer, inner = nest.outer, nest.inner
         alu = Alu(
-            op, *uops, outer.size, inner.size, outer.dst, inner.dst, outer.src, inner.src, False, 0
+            op, begin, begin + len(uops), outer.size, inner.size,
+            outer.dst, inner.dst, outer.src, inner.src, False, 0,
         )  # fmt: skip
-        self._add(alu, writes=(acc,))
+        self._add(alu, writes=(dst,))
+
+    def take_maximum(self, steps: Sequence[PoolStep], source: Range, output: Range) -> None:
+        """Pool accumulator elements into outputs that are zero."""
+        for step in steps:
+            self.alu_pairs(step.op, step.nest, source if step.in_place else output, source)
 
     def shift_right(self, acc: Range, amount: int) -> None:
         """Arithmetic shift; the hardware takes a signed amount of five bits, -16..15."""

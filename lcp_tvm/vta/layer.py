@@ -57,13 +57,22 @@ class Plane:
         return -(-self.channels // block)
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A maximum over a window of a layer's results, taken before they are stored."""
+
+    window: Window
+    target: Plane
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv:
     """Convolution, dense layer, addition or average pooling: all are GEMM, then requantise.
 
     ``weight`` is int8 ``[O, I, kh, kw]`` (DENSE) or the scalar on the diagonal (UNIFORM);
     ``bias`` is int32 ``[O]``, rounding constant included. ``skip_shift`` is the left shift
-    of the second operand, None when there is none.
+    of the second operand, None when there is none. ``pool`` takes the maximum of what
+    requantising makes of ``target``; only that is stored.
     """
 
     name: str
@@ -78,6 +87,12 @@ class Conv:
     skip_shift: int | None
     macs: int
     groups: int = 1
+    pool: Pool | None = None
+
+    @property
+    def output(self) -> Plane:
+        """What is stored."""
+        return self.pool.target if self.pool else self.target
 
 
 @dataclass(frozen=True, slots=True, eq=False)

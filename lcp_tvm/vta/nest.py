@@ -41,6 +41,9 @@ class Dim:
 
 ONE = Dim(1, 0, 0, 0)
 
+ONE_UOP = np.zeros((1, 3), dtype=np.int32)
+"""A list of one micro-op at the tile's bases."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:
@@ -104,6 +107,11 @@ class Nest:
     inner: Dim
     uops: np.ndarray
 
+    @property
+    def issue_slots(self) -> int:
+        """Micro-ops that are issued."""
+        return self.outer.size * self.inner.size * len(self.uops)
+
 
 Axis = Literal["chunk", "blocks", "kernel rows", "rows", "kernel columns", "columns"]
 
@@ -147,7 +155,7 @@ def _copied(line: Line, dst: int) -> Line:
 
 def elementwise(size: int) -> Nest:
     """Every output element from the input element of the same index."""
-    return Nest(ONE, Dim(size, 1, 1, 0), np.zeros((1, 3), dtype=np.int32))
+    return Nest(ONE, Dim(size, 1, 1, 0), ONE_UOP)
 
 
 def parts(work: Work, loops: Loops) -> list[Work]:

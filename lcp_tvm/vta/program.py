@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import ceil
 from typing import Any
 
 import numpy as np
 
+from lcp_tvm.vta.bound import bound_of
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emit_conv import emit_conv
 from lcp_tvm.vta.emit_pool import emit_pool
@@ -112,7 +114,7 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
         "inputs": [tensor(name) for name in graph.inputs],
         "outputs": [tensor(name) for name in graph.outputs],
         "buffers": buffers,
-        "layers": _layer_ranges(graph, steps),
+        "layers": _layer_ranges(graph, steps, config),
     }
     return Program(header, bytes(image), tuple(steps))
 
@@ -165,7 +167,7 @@ def _buffer(name: str, address: int, size: int) -> dict[str, Any]:
     return {"name": name, "addr": address, "size": size, "dtype": dtype}
 
 
-def _layer_ranges(graph: Graph, steps: list[Step]) -> list[dict[str, Any]]:
+def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[dict[str, Any]]:
     """First instruction and count of every layer; no-ops belong to the layer before them."""
     owners, current = [], 0
     for step in steps:
@@ -182,6 +184,7 @@ def _layer_ranges(graph: Graph, steps: list[Step]) -> list[dict[str, Any]]:
                 "first": first,
                 "count": count,
                 "macs": layer.macs,
+                "bound": ceil(bound_of(layer, config).cycles),
             }
         )
         first += count

@@ -13,7 +13,8 @@ from math import ceil
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.conv_cycles import cycles
 from lcp_tvm.vta.conv_schedule import SKIP_SLOTS, SlotSizes, UnsafeError, own_weights, slot_sizes
-from lcp_tvm.vta.layer import Weights
+from lcp_tvm.vta.layer import Plane, Weights, Window
+from lcp_tvm.vta.step import Space
 from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, work_of
 from lcp_tvm.vta.timing import Timing
 
@@ -23,15 +24,17 @@ SHORTLIST = 12
 
 def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
     """Every tiling whose tiles fit the buffers, micro-ops and copies not yet looked at."""
-    target, dense = shape.target, shape.weights is Weights.DENSE
+    output, dense = shape.output, shape.weights is Weights.DENSE
     free_inputs = config.inp_depth - 1
-    for blocks in _steps(target.channels):
-        for columns in _steps(target.width, fewest=3):
-            for rows in _steps(target.height):
+    for blocks in _steps(output.channels):
+        for columns in _steps(output.width, fewest=3):
+            for rows in _steps(output.height):
                 tile = blocks * rows * columns
-                if tile > config.acc_depth:
+                whole, plane = _largest(shape, rows, columns)
+                scratch = blocks * whole if shape.pool else 0
+                if tile + scratch > config.acc_depth:
                     break
-                plane = _largest_reach(shape, rows, columns)
+                acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
                 skips = SKIP_SLOTS * tile if shape.skip else 0
                 for chunk in _steps(shape.source.channels) if dense else (1,):
                     inputs = (chunk if dense else blocks) * plane
@@ -40,8 +43,7 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                     if inputs + skips > free_inputs or weights > config.wgt_depth:
                         break
                     need = -(-shape.source.channels // chunk) if dense else 1
-                    tiles = -(-target.channels // blocks)
-                    acc_slots = 2 if 2 * tile <= config.acc_depth else 1
+                    tiles = -(-output.channels // blocks)
                     for order in (True, False):
                         yield Tiling(
                             blocks,
@@ -55,10 +57,19 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                         )
 
 
-def _largest_reach(shape: ConvShape, rows: int, columns: int) -> int:
-    (sh, sw), (eh, ew) = shape.window.stride, shape.window.extent
-    height = min((rows - 1) * sh + eh, shape.source.height)
-    return max(height * min((columns - 1) * sw + ew, shape.source.width), 1)
+def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
+    """Elements of one block that a tile computes, and that it reaches, at most."""
+    height, width = rows, columns
+    if shape.pool is not None:
+        height, width = _sides(shape.pool, shape.target, height, width)
+    reach = _sides(shape.window, shape.source, height, width)
+    return height * width, max(reach[0] * reach[1], 1)
+
+
+def _sides(window: Window, plane: Plane, rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns that a window reaches at most."""
+    (sh, sw), (eh, ew) = window.stride, window.extent
+    return min((rows - 1) * sh + eh, plane.height), min((columns - 1) * sw + ew, plane.width)
 
 
 def _slots(depth: int, size: int, wanted: int) -> int:
@@ -112,27 +123,32 @@ def _variants(tiling: Tiling) -> Iterator[Tiling]:
 
 
 def _fits(tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> bool:
-    return (
-        sizes.inputs_used(tiling) <= config.inp_depth - 1
-        and sizes.weights * tiling.weight_slots <= config.wgt_depth
-        and sizes.acc * tiling.acc_slots <= config.acc_depth
-    )
+    depths = {
+        Space.INP: config.inp_depth - 1,
+        Space.WGT: config.wgt_depth,
+        Space.OUT: config.acc_depth,
+    }
+    return all(size <= depths[space] for space, size in sizes.needs(tiling).items())
 
 
 def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     """Cycles of the busiest unit, and of the first load and the last store."""
     timing = Timing.of(config)
-    target, dense = shape.target, shape.weights is Weights.DENSE
-    block_tiles = ceil(target.channels / tiling.blocks)
-    plane_tiles = ceil(target.height / tiling.rows) * ceil(target.width / tiling.columns)
+    output, dense = shape.output, shape.weights is Weights.DENSE
+    block_tiles = ceil(output.channels / tiling.blocks)
+    plane_tiles = ceil(output.height / tiling.rows) * ceil(output.width / tiling.columns)
     chunk_count = ceil(shape.source.channels / tiling.chunk) if dense else 1
     tiles = block_tiles * plane_tiles
+    whole, reach = _largest(shape, tiling.rows, tiling.columns)
 
-    outputs = target.channels * target.height * target.width
+    outputs = output.channels * output.height * output.width
     extra = 1 + shape.bias_blocks + (1 if shape.skip else 0)
     compute = (_products(shape) + outputs * extra) * timing.gemm_uop
     compute += outputs * shape.alu_ops * timing.alu_uop
     compute += tiles * (chunk_count + extra + shape.alu_ops) * timing.instruction
+    if shape.pool is not None:  # what tiles compute twice, and the maxima
+        plane = shape.target.height * shape.target.width
+        compute *= max(plane_tiles * whole / plane, 1.0)
 
     input_loads, weight_loads = tiles * chunk_count, tiles * chunk_count
     if tiling.blocks_outer:
@@ -146,12 +162,11 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
         if block_tiles * chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
     planes = tiling.chunk if dense else tiling.blocks
-    reach = _largest_reach(shape, tiling.rows, tiling.columns)
-    whole = tiling.columns == target.width
+    in_rows = tiling.columns == output.width
     input_load = timing.dma(
         planes * reach * config.inp_elem_bytes,
-        planes if whole else reach / tiling.columns * planes,
-        1 if whole else planes,
+        planes if in_rows else reach / tiling.columns * planes,
+        1 if in_rows else planes,
     )
     weights = own_weights(shape, tiling.blocks, tiling.chunk) + tiling.blocks * shape.bias_blocks
     weight_load = timing.dma(weights * config.wgt_elem_bytes, 1, 1, weight=True)
@@ -159,8 +174,8 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
 
     store_one = timing.dma(
         tiling.blocks * tiling.rows * tiling.columns * config.out_elem_bytes,
-        tiling.blocks * (1 if whole else tiling.rows),
-        1 if whole else tiling.blocks,
+        tiling.blocks * (1 if in_rows else tiling.rows),
+        1 if in_rows else tiling.blocks,
     )
     store = tiles * store_one
     if shape.skip:

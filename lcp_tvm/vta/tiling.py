@@ -18,12 +18,15 @@ from lcp_tvm.vta.nest import ONE, Dim, Line, Tap, Work
 class ConvShape:
     """The sizes that decide a convolution's schedule; planes in blocks, not channels.
 
+    ``target`` is what the convolution computes, ``output`` what is left of it by ``pool``.
     ``distance`` is the issue slots to keep between two writes of one accumulator element.
     """
 
     source: Plane
     target: Plane
     window: Window
+    pool: Window | None
+    output: Plane
     weights: Weights
     bias_blocks: int
     alu_ops: int
@@ -82,13 +85,13 @@ class Tiling:
     weight_slots: int
     acc_slots: int
 
-    def boxes(self, target: Plane) -> Iterator[Box]:
+    def boxes(self, output: Plane) -> Iterator[Box]:
         """Tiles in execution order."""
-        blocks = spans(target.channels, self.blocks)
+        blocks = spans(output.channels, self.blocks)
         planes = [
             (rows, columns)
-            for rows in spans(target.height, self.rows)
-            for columns in spans(target.width, self.columns)
+            for rows in spans(output.height, self.rows)
+            for columns in spans(output.width, self.columns)
         ]
         if self.blocks_outer:
             yield from (Box(b, r, c) for b in blocks for r, c in planes)
@@ -114,6 +117,14 @@ def reach_of(box: Box, source: Plane, window: Window) -> Reach:
 def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
     begin = min(max(out.begin * stride - pad, 0), size)
     return Span(begin, max(min((out.end - 1) * stride - pad + extent, size), begin))
+
+
+def computed(shape: ConvShape, box: Box) -> Box:
+    """Return what the convolution computes for a tile of outputs."""
+    if shape.pool is None:
+        return box
+    reach = reach_of(box, shape.target, shape.pool)
+    return Box(box.blocks, reach.rows, reach.columns)
 
 
 def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kMagic = "LCPVTA01";
 constexpr size_t kPrefix = 16;  // magic and length
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 constexpr int64_t kMaxDim = 1 << 20;
 
 uint64_t LittleEndian64(std::string_view bytes) {

@@ -77,7 +77,7 @@ def header(**changes: Any) -> dict[str, Any]:
         "layers": [{"name": "r", "kind": "relu", "first": 0, "count": 8, "macs": 0}],
         **changes,
     }
-    return {"version": 1, "config": json.loads(CONFIG.to_json()), "programs": [program]}
+    return {"version": 2, "config": json.loads(CONFIG.to_json()), "programs": [program]}
 
 
 def file_of(values: dict[str, Any], raw: bytes | None = None) -> bytes:
@@ -221,7 +221,7 @@ def test_a_module_is_its_bytes_and_loads_again(tmp_path: Path) -> None:
         (FILE[:17] + b"\xff" + FILE[18:], "is not UTF-8"),
         (FILE[:17] + b"\xed\xa0\x80" + FILE[20:], "is not UTF-8"),
         (FILE[:16].replace(FILE[8:16], struct.pack("<Q", 100000)) + b"[" * 100000, "nested"),
-        (file_of({**header(), "version": 2}), "version is 2, this library reads 1; update"),
+        (file_of({**header(), "version": 3}), "version is 3, this library reads 2; update"),
         (file_of({**header(), "programs": header()["programs"] * 2}), "'relu' is there twice"),
         (file_of(header(symbol="")), "symbol '' is not allowed"),
         (file_of(header(symbol=7)), "key 'symbol' must be a string"),

@@ -60,8 +60,9 @@ def conv(
     shift: int = 8,
     bounds: tuple[int, int] = (-128, 127),
     bias_limit: int = 20000,
+    pool: Callable[[relax.Expr], relax.Expr] | None = None,
 ) -> tvm.IRModule:
-    """Convolution, bias, [residual operand], requantise; ``source`` is (C, H, W)."""
+    """Convolution, bias, [residual operand], requantise, [pool]; ``source`` is (C, H, W)."""
     weight = rng.integers(-128, 128, (channels, source[0] // groups, *kernel)).astype(np.int8)
     bias = rng.integers(-bias_limit, bias_limit + 1, (1, channels, 1, 1))
 
@@ -80,7 +81,8 @@ def conv(
         acc = emit(R.add(emit(convolved(params[0])), int32(bias)))
         if skip_shift is not None:
             acc = emit(R.add(acc, operand(emit, params[1], skip_shift)))
-        return requantise(emit, acc, shift, *bounds)
+        result = requantise(emit, acc, shift, *bounds)
+        return emit(pool(result)) if pool else result
 
     shapes = {"x": (1, *source)}
     if skip_shift is not None:
@@ -156,20 +158,26 @@ def max_pool(
     dilation: tuple[int, int] = (1, 1),
 ) -> tvm.IRModule:
     """Max pooling of int8."""
+    pool = pooling(kernel, stride, padding, ceil_mode, dilation)
+    return module_of({"x": (1, *source)}, lambda emit, params: emit(pool(params[0])))
 
-    def body(emit: Emit, params: list[relax.Var]) -> relax.Expr:
-        return emit(
-            R.nn.max_pool2d(
-                params[0],
-                pool_size=kernel,
-                strides=stride,
-                padding=padding,
-                dilation=dilation,
-                ceil_mode=ceil_mode,
-            )
-        )
 
-    return module_of({"x": (1, *source)}, body)
+def pooling(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ceil_mode: bool = False,
+    dilation: tuple[int, int] = (1, 1),
+) -> Callable[[relax.Expr], relax.Expr]:
+    """The maximum over a window, of any tensor."""
+    return lambda data: R.nn.max_pool2d(
+        data,
+        pool_size=kernel,
+        strides=stride,
+        padding=padding,
+        dilation=dilation,
+        ceil_mode=ceil_mode,
+    )
 
 
 def random_inputs(rng: np.random.Generator, module: tvm.IRModule) -> list[np.ndarray]:

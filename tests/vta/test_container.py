@@ -28,7 +28,7 @@ def test_begins_as_documented() -> None:
     data = pack_programs(CONFIG, [_program("a", 16)], [bytes(range(16))])
     size = int.from_bytes(data[8:16], "little")
     assert data[:8] == b"LCPVTA01" == MAGIC
-    assert json.loads(data[16 : 16 + size])["version"] == 1
+    assert json.loads(data[16 : 16 + size])["version"] == 2
     assert data[16 + size :] == bytes(range(16))
 
 
@@ -45,7 +45,7 @@ def test_begins_as_documented() -> None:
         ({"inputs": [{"name": "x", "addr": 0, "shape": [0, 1]}]}, "key 'shape' is"),
         ({"buffers": [{"name": "x", "addr": 0, "size": 99, "dtype": "int8"}]}, "ends at 99"),
         (
-            {"layers": [{"name": "l", "kind": "k", "first": 1, "count": 1, "macs": 0}]},
+            {"layers": [{"name": "l", "kind": "k", "first": 1, "count": 1, "macs": 0, "bound": 0}]},
             "layer l: ends behind the last instruction",
         ),
     ],
@@ -63,8 +63,8 @@ def test_two_programs_of_one_name_are_refused() -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    data = a_net_vta().replace(b'"version":1', b'"version":2')
-    with pytest.raises(PackageError, match="version 2, this program reads version 1"):
+    data = a_net_vta().replace(b'"version":2', b'"version":3')
+    with pytest.raises(PackageError, match="version 3, this program reads version 2"):
         read_header(data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tvm import relax
 
 from lcp_tvm.vta.config import VtaConfig, load_config
 from tests.reference import evaluate
@@ -78,6 +80,57 @@ def convolutions(draw: st.DrawFn) -> tvm.IRModule:
         bounds=(low, draw(st.integers(1, 127))),
         bias_limit=draw(st.sampled_from([0, 100, 10**6])),
     )
+
+
+@st.composite
+def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
+    """Convolutions with a pool that lies in one instruction list with them, where it can."""
+    window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    pads = tuple(draw(st.integers(0, size - 1)) for size in (*window, *window))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    ceil_mode = draw(st.booleans())
+    if ceil_mode:  # the last window begins inside the plane, so that all agree on its place
+        pads = (0, 0, 0, 0)
+        stride = tuple(min(pair) for pair in zip(stride, window, strict=True))
+    size = tuple(draw(st.integers(extent, 24)) for extent in window)
+    return builders.conv(
+        np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
+        (draw(st.integers(1, 40)), *size),
+        draw(st.integers(1, 50)),
+        (1, 1) if draw(st.booleans()) else (3, 3),
+        padding=(1, 1, 1, 1),
+        shift=draw(st.integers(0, 14)),
+        bounds=(draw(st.sampled_from([-128, 0])), draw(st.integers(1, 127))),
+        bias_limit=draw(st.sampled_from([0, 100, 10**5])),
+        pool=builders.pooling(window, stride, pads, ceil_mode),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(module=pooled_convolutions(), seed=st.integers(0, 1000))
+def test_convolution_with_any_pool_behind_it(module: tvm.IRModule, seed: int) -> None:
+    check(module, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "pool",
+    [
+        builders.pooling((3, 3), (2, 2), (1, 1, 1, 1)),
+        builders.pooling((3, 3), (2, 2), ceil_mode=True),
+        builders.pooling((2, 2), (2, 2)),
+        builders.pooling((3, 3), (1, 1), (1, 1, 1, 1)),
+    ],
+    ids=["resnet", "squeezenet", "vgg", "inception"],
+)
+def test_a_pool_behind_a_convolution_is_one_layer_with_it(
+    pool: Callable[[relax.Expr], relax.Expr], config: VtaConfig, rng: np.random.Generator
+) -> None:
+    module = builders.conv(
+        rng, (16, 54, 54), 64, (3, 3), padding=(1, 1, 1, 1), bounds=(0, 127), pool=pool
+    )
+    assert len(builders.compile_single(module, config).header["layers"]) == 1
+    check(module, rng, config)
 
 
 @settings(max_examples=60, deadline=None)

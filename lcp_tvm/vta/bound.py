@@ -1,0 +1,74 @@
+"""The least cycles a layer takes when every unit works all the time and moves every byte once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lcp_tvm.vta.config import VtaConfig
+from lcp_tvm.vta.layer import Conv, Layer, Plane, Weights
+from lcp_tvm.vta.timing import Timing
+
+ALU_OPS = 3
+"""Operations an output element takes: shift and two clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Cycles each unit takes at least."""
+
+    compute: float
+    load: float
+    store: float
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of the busiest unit."""
+        return max(self.compute, self.load, self.store)
+
+
+def bound_of(layer: Layer, config: VtaConfig) -> Bound:
+    """Return a layer's bound; a pool behind a convolution counts as a layer of its own beside it.
+
+    Compute is the useful multiply-accumulates, one reset and three ALU operations an output
+    element.
+    """
+    timing = Timing.of(config)
+    source, output = _elements(layer.source, config), _elements(layer.target, config)
+    weights = 0.0
+    if isinstance(layer, Conv):
+        weights = float(layer.weight.size) if layer.weights is Weights.DENSE else 0.0
+        if layer.pool is not None:
+            output += _elements(layer.pool.target, config)
+        if layer.skip_shift is not None:
+            source += _elements(layer.target, config)
+    gemm = layer.macs / (config.batch * config.block**2)
+    element = timing.gemm_uop + ALU_OPS * timing.alu_uop
+    stored = _elements(layer.output if isinstance(layer, Conv) else layer.target, config)
+    return Bound(
+        compute=gemm * timing.gemm_uop + output * element,
+        load=weights / timing.weight_bytes_per_cycle
+        + source * config.inp_elem_bytes / timing.bytes_per_cycle,
+        store=stored * config.out_elem_bytes / timing.bytes_per_cycle,
+    )
+
+
+def busiest(counters: Mapping[str, Any], config: VtaConfig) -> str:
+    """Name what took the most cycles of those that the simulator counted for a layer."""
+    timing = Timing.of(config)
+    moved, rows = counters["bytes"], counters["rows"]
+    taken = {
+        "GEMM": counters["gemm_uops"] * timing.gemm_uop,
+        "ALU": counters["alu_uops"] * timing.alu_uop,
+        "weight port": moved.get("WGT", 0) / timing.weight_bytes_per_cycle,
+        "input port": moved.get("INP", 0) / timing.bytes_per_cycle,
+        "output port": moved.get("OUT", 0) / timing.bytes_per_cycle,
+        "rows": sum(rows.values()) * timing.row,
+        "instructions": sum(counters["instructions"].values()) * timing.instruction,
+    }
+    return max(taken, key=lambda name: taken[name])
+
+
+def _elements(plane: Plane, config: VtaConfig) -> int:
+    return plane.blocks(config.block) * plane.height * plane.width
