@@ -123,3 +123,19 @@ def resnet18(size: int = 224, seed: int = 0) -> onnx.ModelProto:
     bias = b.constant("fc_b", _random(b.rng, (1000,), None))
     logits = b.node("Gemm", "logits", x, weight, bias, transB=1)
     return b.model("resnet18", (1, 3, size, size), logits, 1000)
+
+
+def vgg16(size: int = 224, seed: int = 0) -> onnx.ModelProto:
+    """VGG16 (Simonyan and Zisserman, arXiv 1409.1556, column D), its convolutions and pools."""
+    b = _Builder(seed)
+    x, channels = "image", 3
+    for stage, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1):
+        for number in range(1, count + 1):
+            name = f"conv{stage}_{number}"
+            weight = b.constant(f"{name}_w", _random(b.rng, (width, channels, 3, 3), None))
+            bias = b.constant(f"{name}_b", _random(b.rng, (width,), None))
+            conv = b.node("Conv", name, x, weight, bias, pads=[1] * 4, kernel_shape=[3, 3])
+            x, channels = b.node("Relu", f"{name}_relu", conv), width
+        x = b.node("MaxPool", f"pool{stage}", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = b.node("Flatten", "features", x)
+    return b.model("vgg16", (1, 3, size, size), x, channels * (size // 32) ** 2)
