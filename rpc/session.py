@@ -49,11 +49,15 @@ _Result = TypeVar("_Result")
 class WorkerSession:
     """Control of a worker. Use it in a ``with`` statement."""
 
-    def __init__(self, address: Address, session: Any, line: Line, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, address: Address, session: Any, line: Line, hello: Any, facts: dict[str, Any]
+    ) -> None:
         self._address = address
         self._session = session
         self._line = line
-        self._node: Any = None
+        # To let go of a remote object asks the worker, under the interpreter's lock: while the
+        # worker is frozen nothing would run here. So all are held until the line is closed or cut.
+        self._held: dict[str, Any] = {"hello": hello}
         self._lock = threading.Lock()
         self.facts = facts
 
@@ -70,13 +74,14 @@ class WorkerSession:
         peer = _within(timeout, address, lambda: resolve(host, port))
         line = Line(peer)
 
-        def greet() -> tuple[Any, dict[str, Any]]:
+        def greet() -> tuple[Any, Any, dict[str, Any]]:
             session = rpc.connect(*peer)
             line.settle()
-            return session, json.loads(str(session.get_function("lcp_tvm.rpc.hello")()))
+            hello = session.get_function("lcp_tvm.rpc.hello")
+            return session, hello, json.loads(str(hello()))
 
-        session, facts = _within(timeout, address, greet, line)
-        made = cls(address, session, line, facts)
+        session, hello, facts = _within(timeout, address, greet, line)
+        made = cls(address, session, line, hello, facts)
         ours = _native_version()
         if facts.get("version") != ours:
             made.close()
@@ -100,9 +105,14 @@ class WorkerSession:
             session = self._open()
 
             def ask() -> Any:
-                if self._node is None:
-                    self._node = session.get_function("lcp_tvm.runtime.SessionNode")()
-                return self._node[function](*arguments)
+                held = self._held
+                if "node" not in held:
+                    held["make node"] = session.get_function("lcp_tvm.runtime.SessionNode")
+                    held["node"] = held["make node"]()
+                name = f"node's {function}"
+                if name not in held:
+                    held[name] = held["node"][function]
+                return held[name](*arguments)
 
             return self._call(timeout, ask)
 
@@ -123,7 +133,7 @@ class WorkerSession:
 
     def _close(self) -> None:
         session, self._session = self._session, None
-        node, self._node = self._node, None  # to let go of it asks the worker, too
+        held, self._held = self._held, {}
         if session is None or self._line.is_cut:
             return
 
@@ -133,7 +143,7 @@ class WorkerSession:
 
         with suppress(WorkerError):  # it does not answer, and its line is cut
             _within(LEAVE_TIMEOUT_S, self._address, leave, self._line)
-        del node
+        held.clear()
 
     def __enter__(self) -> WorkerSession:
         return self
@@ -156,7 +166,7 @@ class WorkerSession:
             return _within(timeout, self._address, function, self._line)
         except (WorkerError, KeyboardInterrupt):
             self._line.cut()
-            self._session = self._node = None
+            self._session, self._held = None, {}
             raise
 
 

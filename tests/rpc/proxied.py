@@ -14,7 +14,12 @@ PIECE = 1 << 16
 
 
 class Proxy:
-    """Forwards connections to a port of this machine; counts bytes, and cuts when told to."""
+    """Forwards connections to a port of this machine; counts bytes, and cuts when told to.
+
+    Attributes
+    ----------
+    turns : how often another end has begun to speak.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -25,6 +30,8 @@ class Proxy:
         self._left: int | None = None
         self._threads: list[threading.Thread] = []
         self.cuts = 0
+        self.turns = 0
+        self._last: socket.socket | None = None
         self._run(self._accept)
 
     def cut_after(self, count: int) -> None:
@@ -39,6 +46,12 @@ class Proxy:
             thread.join()
         for end in (self._listener, *(end for pair in self._pairs for end in pair)):
             end.close()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _run(self, work: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=work, args=arguments)
@@ -66,7 +79,7 @@ class Proxy:
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(PIECE):
-                allowed, cut = self._allow(len(data))
+                allowed, cut = self._allow(source, len(data))
                 target.sendall(data[:allowed])
                 if cut:
                     self._cut()
@@ -75,8 +88,10 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _allow(self, size: int) -> tuple[int, bool]:
+    def _allow(self, source: socket.socket, size: int) -> tuple[int, bool]:
         with self._lock:
+            self.turns += source is not self._last
+            self._last = source
             if self._left is None or size < self._left:
                 if self._left is not None:
                     self._left -= size

@@ -22,6 +22,7 @@ from tvm.rpc.tracker import Tracker as TvmTracker
 from lcp_tvm.errors import WorkerError
 from lcp_tvm.rpc.session import WorkerSession, local_worker, parse_address
 from lcp_tvm.rpc.worker import READY_LINE, agent_command
+from tests.rpc.proxied import Proxy
 
 Address = tuple[str, int]
 
@@ -223,6 +224,20 @@ def test_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not child.is_running()
     process.stdout.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_call_of_the_node_is_one_question_and_one_answer() -> None:
+    """Whatever else were said would wait for a worker that is frozen by then, and all else too."""
+    with (
+        local_worker() as (_, port),
+        Proxy(port) as proxy,
+        WorkerSession.connect("127.0.0.1", proxy.port) as session,
+    ):
+        session.call_node("hello", ())
+        before = proxy.turns
+        for _ in range(3):
+            session.call_node("hello", ())
+        assert proxy.turns - before == 2 * 3
 
 
 def test_a_killed_worker_takes_its_session_process_along() -> None:
