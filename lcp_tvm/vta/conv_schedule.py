@@ -31,9 +31,6 @@ from lcp_tvm.vta.tiling import (
 )
 from lcp_tvm.vta.timing import Timing
 
-SKIP_SLOTS = 2
-"""Tiles of a residual operand on chip: one in use, one loading."""
-
 UOP_BYTES = 4
 
 
@@ -184,7 +181,7 @@ class SlotSizes:
     def needs(self, tiling: Tiling) -> dict[Space, int]:
         """Elements of every buffer that a tiling takes."""
         return {
-            Space.INP: self.inputs * tiling.input_slots + self.skip * SKIP_SLOTS,
+            Space.INP: self.inputs * tiling.input_slots + self.skip * tiling.skip_slots,
             Space.WGT: self.weights * tiling.weight_slots,
             Space.OUT: self.acc * tiling.acc_slots + self.scratch,
         }
@@ -240,7 +237,7 @@ def schedule(
     """
     limits = _limits(shape, tiling, config)
     input_slots = Slots(bases[Space.INP], sizes.inputs, tiling.input_slots)
-    skip_slots = Slots(input_slots.end, sizes.skip, SKIP_SLOTS)
+    skip_slots = Slots(input_slots.end, sizes.skip, tiling.skip_slots)
     weight_slots = Slots(bases[Space.WGT], sizes.weights, tiling.weight_slots)
     acc_slots = Slots(bases[Space.OUT], sizes.acc, tiling.acc_slots)
     for index, box in enumerate(tiling.boxes(shape.output)):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from math import ceil
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.conv_cycles import cycles
-from lcp_tvm.vta.conv_schedule import SKIP_SLOTS, SlotSizes, UnsafeError, own_weights, slot_sizes
+from lcp_tvm.vta.conv_schedule import SlotSizes, UnsafeError, own_weights, slot_sizes
 from lcp_tvm.vta.layer import Plane, Weights, Window
 from lcp_tvm.vta.step import Space
 from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, work_of
@@ -35,25 +36,27 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                 if tile + scratch > config.acc_depth:
                     break
                 acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
-                skips = SKIP_SLOTS * tile if shape.skip else 0
                 for chunk in _steps(shape.source.channels) if dense else (1,):
                     inputs = (chunk if dense else blocks) * plane
                     weights = own_weights(shape, blocks, chunk)
                     weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
-                    if inputs + skips > free_inputs or weights > config.wgt_depth:
+                    if inputs > free_inputs or weights > config.wgt_depth:
                         break
                     need = -(-shape.source.channels // chunk) if dense else 1
                     tiles = -(-output.channels // blocks)
-                    for order in (True, False):
+                    for order, skips in product((True, False), (1, 2) if shape.skip else (0,)):
+                        if inputs + skips * tile > free_inputs:
+                            continue
                         yield Tiling(
                             blocks,
                             rows,
                             columns,
                             chunk,
                             order,
-                            _slots(free_inputs - skips, inputs, need),
+                            _slots(free_inputs - skips * tile, inputs, need),
                             _slots(config.wgt_depth, weights, need if order else need * tiles),
                             acc_slots,
+                            skips,
                         )
 
 
@@ -67,9 +70,13 @@ def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
 
 
 def _sides(window: Window, plane: Plane, rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns that a window reaches at most."""
+    """Rows and columns that a window reaches at most; all where a stride skips the others."""
     (sh, sw), (eh, ew) = window.stride, window.extent
-    return min((rows - 1) * sh + eh, plane.height), min((columns - 1) * sw + ew, plane.width)
+    height, width = (rows - 1) * sh + eh, (columns - 1) * sw + ew
+    return (
+        plane.height if height + sh > plane.height else height,
+        plane.width if width + sw > plane.width else width,
+    )
 
 
 def _slots(depth: int, size: int, wanted: int) -> int:
@@ -168,7 +175,8 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
         planes if in_rows else reach / tiling.columns * planes,
         1 if in_rows else planes,
     )
-    weights = own_weights(shape, tiling.blocks, tiling.chunk) + tiling.blocks * shape.bias_blocks
+    weights = own_weights(shape, tiling.blocks, tiling.chunk)
+    weights += tiling.blocks * shape.bias_blocks / chunk_count
     weight_load = timing.dma(weights * config.wgt_elem_bytes, 1, 1, weight=True)
     load = input_loads * input_load + weight_loads * weight_load
 

@@ -84,6 +84,7 @@ class Tiling:
     input_slots: int
     weight_slots: int
     acc_slots: int
+    skip_slots: int = 0
 
     def boxes(self, output: Plane) -> Iterator[Box]:
         """Tiles in execution order."""
@@ -115,8 +116,15 @@ def reach_of(box: Box, source: Plane, window: Window) -> Reach:
 
 
 def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
+    """Rows or columns inside the plane; all of them where a stride skips the others.
+
+    Whole rows, and whole planes, lie side by side in DRAM.
+    """
     begin = min(max(out.begin * stride - pad, 0), size)
-    return Span(begin, max(min((out.end - 1) * stride - pad + extent, size), begin))
+    end = max(min((out.end - 1) * stride - pad + extent, size), begin)
+    if begin < end and begin < stride and size - end < stride:
+        return Span(0, size)
+    return Span(begin, end)
 
 
 def computed(shape: ConvShape, box: Box) -> Box:
