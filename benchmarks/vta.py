@@ -2,7 +2,7 @@
 
     python benchmarks/vta.py [ROW...]
 
-Writes ``vta.csv``. ``ms`` is simulated, hazards and races as errors; ``bound_ms`` is the sum over
+Writes ``vta.csv`` when all rows are measured. ``ms`` is simulated, hazards and races as errors; ``bound_ms`` is the sum over
 layers of max(compute, load, store), every byte moved once (`lcp_tvm/vta/bound.py`); ``required``
 is what we ask of ourselves, in ms or as a share of the bound; ``upstream_ms`` what upstream VTA's
 tuned schedules take in the same model. ``compile_s`` is processor time, nothing cached.
@@ -11,6 +11,7 @@ tuned schedules take in the same model. ``compile_s`` is processor time, nothing
 from __future__ import annotations
 
 import csv
+import io
 import sys
 import tempfile
 import time
@@ -124,11 +125,13 @@ def _layers(compiled: Compiled, *, first: bool) -> Iterator[Layer]:
 
 def main() -> None:
     rows = [measure(row) for row in ROWS if not sys.argv[1:] or row.name in sys.argv[1:]]
-    with OUTPUT.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(OUTPUT.read_text(), end="")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    print(text.getvalue(), end="")
+    if len(rows) == len(ROWS):
+        OUTPUT.write_text(text.getvalue())
 
 
 if __name__ == "__main__":

@@ -34,8 +34,16 @@ from lcp_tvm.vta.timing import Timing
 from lcp_tvm.vta.transfers import Transfer, input_transfers, output_transfers
 
 
-def cycles(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> float:
-    """Return the modelled cycles of a convolution that runs alone."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Modelled cycles of a convolution that runs alone, and its instructions."""
+
+    cycles: float
+    instructions: int
+
+
+def cost_of(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> Cost:
+    """Go through a convolution's schedule."""
     clock = _Clock(shape, Timing.of(config), config)
     bases = dict.fromkeys(Space, 0)
     for action in schedule(shape, tiling, sizes, config, bases):
@@ -46,18 +54,19 @@ def cycles(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfig
                     count += action.blocks.size * shape.bias_blocks + (1 if shape.skip else 0)
                 size = count * config.wgt_elem_bytes
                 took = clock.timing.dma(size, 1, 1, weight=True)
-                clock.load((Space.WGT, action.slot), took)
+                clock.load((Space.WGT, action.slot), 1, took)
             case LoadInputs():
                 runs = input_transfers(shape.source, action.chunk, action.reach)
-                clock.load((Space.INP, action.slot), clock.moved(runs))
+                clock.load((Space.INP, action.slot), len(runs), clock.moved(runs))
             case LoadSkip():
                 runs = output_transfers(shape.output, action.box)
-                clock.load((Space.INP, action.slot), clock.moved(runs))
+                clock.load((Space.INP, action.slot), len(runs), clock.moved(runs))
             case StoreTile():
-                clock.store(action.slot, clock.moved(output_transfers(shape.output, action.box)))
+                runs = output_transfers(shape.output, action.box)
+                clock.store(action.slot, len(runs), clock.moved(runs))
             case _:
                 clock.compute(action)
-    return max(clock.loaded, clock.computed, clock.stored)
+    return Cost(max(clock.loaded, clock.computed, clock.stored), clock.instructions)
 
 
 _Slot = tuple[Space, int]
@@ -73,6 +82,7 @@ class _Clock:
     loaded: float = 0.0
     computed: float = 0.0
     stored: float = 0.0
+    instructions: int = 0
     _ready: dict[_Slot, float] = field(default_factory=dict)
     _free: dict[_Slot, float] = field(default_factory=dict)
     _lists: set[tuple[object, ...]] = field(default_factory=set)
@@ -85,7 +95,8 @@ class _Clock:
             for run in runs
         )
 
-    def load(self, slot: _Slot, took: float) -> None:
+    def load(self, slot: _Slot, instructions: int, took: float) -> None:
+        self.instructions += instructions
         self.loaded = max(self.loaded, self._free.get(slot, 0.0)) + took
         self._ready[slot] = self.loaded
 
@@ -135,7 +146,8 @@ class _Clock:
         for slot in slots:
             self._free[slot] = self.computed
 
-    def store(self, slot: int, took: float) -> None:
+    def store(self, slot: int, instructions: int, took: float) -> None:
+        self.instructions += instructions
         self.stored = max(self.stored, self.computed) + took
         self._ready[Space.OUT, slot] = self.stored
 
@@ -148,4 +160,6 @@ class _Clock:
             self._lists.add(key)
             self._uops += uops
             self.computed += self.timing.dma(uops * UOP_BYTES, 1, 1)
+            self.instructions += 1
         self.computed += took + self.timing.instruction
+        self.instructions += 1

@@ -12,7 +12,7 @@ from itertools import product
 from math import ceil
 
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.conv_cycles import cycles
+from lcp_tvm.vta.conv_cycles import cost_of
 from lcp_tvm.vta.conv_schedule import SlotSizes, UnsafeError, own_weights, slot_sizes
 from lcp_tvm.vta.layer import Plane, Weights, Window
 from lcp_tvm.vta.step import Space
@@ -21,6 +21,9 @@ from lcp_tvm.vta.timing import Timing
 
 SHORTLIST = 12
 """Candidates that are gone through action by action."""
+
+INSTRUCTION_PRICE = 20
+"""Cycles that an instruction counts beside its own: fetched over the same port, kept in memory."""
 
 
 def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
@@ -110,12 +113,15 @@ def best_tiling(shape: ConvShape, config: VtaConfig) -> Tiling | None:
 
 
 def _cost(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
-    """Cycles of a tiling; None where it does not fit or cannot be made safe."""
+    """What a tiling costs; None where it does not fit or cannot be made safe."""
     try:
         sizes = slot_sizes(shape, tiling, config)
     except UnsafeError:
         return None
-    return cycles(shape, tiling, sizes, config) if _fits(tiling, sizes, config) else None
+    if not _fits(tiling, sizes, config):
+        return None
+    cost = cost_of(shape, tiling, sizes, config)
+    return cost.cycles + INSTRUCTION_PRICE * cost.instructions
 
 
 def _variants(tiling: Tiling) -> Iterator[Tiling]:

@@ -8,7 +8,7 @@ import tvm
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import VtaConfig, load_config
-from lcp_tvm.vta.conv_cycles import cycles
+from lcp_tvm.vta.conv_cycles import cost_of
 from lcp_tvm.vta.conv_schedule import slot_sizes
 from lcp_tvm.vta.emit_conv import conv_shape
 from lcp_tvm.vta.layer import Conv
@@ -30,11 +30,11 @@ def ratio(module: tvm.IRModule, rng: np.random.Generator, config: VtaConfig = PY
     shape = conv_shape(layer, config)
     tiling = best_tiling(shape, config)
     assert tiling is not None
-    estimate = cycles(shape, tiling, slot_sizes(shape, tiling, config), config)
+    cost = cost_of(shape, tiling, slot_sizes(shape, tiling, config), config)
     names = [str(param.name) for param in module["main"].params]
     inputs = dict(zip(names, builders.random_inputs(rng, module), strict=True))
     _, stats = builders.run_program(build_program(graph, config), inputs, config)
-    return estimate / stats.cycles
+    return cost.cycles / stats.cycles
 
 
 @pytest.mark.parametrize("skip_shift", [None, 3])
