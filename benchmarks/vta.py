@@ -2,10 +2,11 @@
 
     python benchmarks/vta.py [ROW...]
 
-Writes ``vta.csv`` when all rows are measured. ``ms`` is simulated, hazards and races as errors; ``bound_ms`` is the sum over
-layers of max(compute, load, store), every byte moved once (`lcp_tvm/vta/bound.py`); ``required``
-is what we ask of ourselves, in ms or as a share of the bound; ``upstream_ms`` what upstream VTA's
-tuned schedules take in the same model. ``compile_s`` is processor time, nothing cached.
+Writes ``vta.csv`` when all rows are measured. ``ms`` is simulated, hazards and races as errors;
+``bound_ms`` is the sum over layers of max(compute, load, store), every byte moved once
+(`lcp_tvm/vta/bound.py`); ``required`` is what we ask of ourselves, in ms or as a share of the
+bound; ``upstream_ms`` what upstream VTA's tuned schedules take in the same model. ``compile_s``
+is processor time, nothing cached.
 """
 
 from __future__ import annotations
