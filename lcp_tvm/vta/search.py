@@ -181,8 +181,8 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
         planes if in_rows else reach / tiling.columns * planes,
         1 if in_rows else planes,
     )
-    weights = own_weights(shape, tiling.blocks, tiling.chunk)
-    weights += tiling.blocks * shape.bias_blocks / chunk_count
+    kernels = own_weights(shape, tiling.blocks, tiling.chunk)
+    weights = kernels + tiling.blocks * shape.bias_blocks / chunk_count
     weight_load = timing.dma(weights * config.wgt_elem_bytes, 1, 1, weight=True)
     load = input_loads * input_load + weight_loads * weight_load
 
