@@ -22,7 +22,7 @@ OUTPUT = Path(__file__).with_suffix(".csv")
 
 
 def main() -> None:
-    frames = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    frames = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     rows = [("split", "policy", "devices", *(f"{field.name}_mb" for field in fields(Used)))]
     with tempfile.TemporaryDirectory() as name:
         packages = {

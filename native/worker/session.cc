@@ -28,8 +28,10 @@ namespace {
 /*! \brief A peer of the node that keeps silent for so long is taken to be gone. */
 constexpr int64_t kSilenceMs = 3000;
 
-/*! \brief Where memory is short, tensors from this size on have memory of their own. */
-constexpr int kOwnMemory = 1 << 18;
+/*! \brief Tensors from this size on have memory of their own, which goes back when they die. */
+constexpr int kOwnMemory = 640 << 10;
+/*! \brief The same where memory is short. */
+constexpr int kOwnMemoryIfShort = 1 << 18;
 
 /*! \brief The path of an uploaded file; it must not leave the session's folder. */
 std::string PathIn(const fs::path& folder, const std::string& name) {
@@ -42,18 +44,12 @@ std::string PathIn(const fs::path& folder, const std::string& name) {
   return path.string();
 }
 
-/*!
- * \brief Let threads share what is free, and, where memory is short, give it back at once.
- *
- * Fresh memory costs more time than the system's copying to or from a socket, so it is kept where
- * there is enough of it.
- */
+/*! \brief Let threads share what is free, and keep little of it: a board has little. */
 void KeepLittleMemory(bool is_short) {
+  const int own = is_short ? kOwnMemoryIfShort : kOwnMemory;
   mallopt(M_ARENA_MAX, 1);
-  if (is_short) {
-    mallopt(M_MMAP_THRESHOLD, kOwnMemory);
-    mallopt(M_TRIM_THRESHOLD, kOwnMemory);
-  }
+  mallopt(M_MMAP_THRESHOLD, own);
+  mallopt(M_TRIM_THRESHOLD, own);
 }
 
 std::string NodeOptions(const LcpSession& session) {

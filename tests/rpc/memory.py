@@ -73,7 +73,7 @@ def compile_tiles(split: str, folder: Path) -> Package:
     return write_package(compiled, folder / f"{split.replace(':', '-')}.lcp")
 
 
-def measure_memory(package: Package, way: Way, frames: int = 1) -> Used:
+def measure_memory(package: Package, way: Way, frames: int) -> Used:
     """Run frames on agents of their own."""
     with worker_processes(way.devices + 1, cores=1) as workers:
         idle = max(_status_mb(worker.pid, "VmRSS") for worker in workers)
