@@ -184,8 +184,6 @@ def test_a_trace_counts_as_the_piece_does() -> None:
     traced, piece = trace(graph, [target], {0}), carve(graph, [target], {0})
     cost = function_of(graph, piece.recipe).cost
     assert traced.macs(graph) == piece.macs == cost.macs == 10 * 9 * (6 * 4 * 3 + 4 * 4 * 4)
-    assert traced.weight_bytes(graph) == cost.weight_bytes
-    assert traced.read_bytes(graph) == 4 * 3 * 8 * 10
 
 
 def test_an_input_that_is_no_source_is_missed() -> None:

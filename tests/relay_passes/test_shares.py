@@ -13,7 +13,8 @@ from lcp_tvm.plan.box import box_size
 from lcp_tvm.plan.plan import ITEM_SIZE
 from lcp_tvm.relay_passes.boundaries import boundaries
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, read_graph
-from lcp_tvm.relay_passes.piece import Part, Trace, trace
+from lcp_tvm.relay_passes.piece import Part, Trace, carve, trace
+from lcp_tvm.relay_passes.recipe_cost import function_of
 from lcp_tvm.relay_passes.shares import Share, middle, shares_of
 from tests.relay_passes.spatial_networks import Net, networks
 
@@ -85,6 +86,17 @@ def test_a_share_counts_work_halo_and_weights() -> None:
     assert half.read == 4 * 3 * (6 + 2) * 8
     assert channel.weights == whole.weights // 2
     assert share(1, 0.1) is None
+
+
+def test_a_share_is_what_the_piece_that_computes_it_costs() -> None:
+    graph = _one_convolution()
+    start, end = boundaries(graph)
+    box = middle(graph.nodes[end[0]].box, 2, 0.5)
+    assert box is not None
+    (share,) = shares_of(graph, [start], end, [box])
+    piece = carve(graph, [Part(end[0], box)], start)
+    cost = function_of(graph, piece.recipe).cost
+    assert share == Share(cost.macs, 4 * box_size(piece.reads[0].box), cost.weight_bytes)
 
 
 def test_what_has_no_such_axis_has_no_middle() -> None:
