@@ -44,12 +44,16 @@ std::string PathIn(const fs::path& folder, const std::string& name) {
   return path.string();
 }
 
-/*! \brief Let threads share what is free, and keep little of it: a board has little. */
+/*!
+ * \brief Let threads share what is free, and keep little of it: a board has little. Freeing a
+ * tensor below the size that has memory of its own must not give pages back, which the next frame
+ * would have to take again one by one.
+ */
 void KeepLittleMemory(bool is_short) {
   const int own = is_short ? kOwnMemoryIfShort : kOwnMemory;
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_THRESHOLD, own);
-  mallopt(M_TRIM_THRESHOLD, own);
+  mallopt(M_TRIM_THRESHOLD, 2 * own);
 }
 
 std::string NodeOptions(const LcpSession& session) {
