@@ -119,7 +119,7 @@ class Frames:
     limit: int
     _waiting: deque[Frame] = field(default_factory=deque)
     _running: dict[int, Frame] = field(default_factory=dict)
-    _announced: dict[int, bool] = field(default_factory=dict)
+    _announced: dict[Route, bool] = field(default_factory=dict)
     _to_restore: deque[int] = field(default_factory=deque)
     _submitted: int = 0
     _begun: int = 0
@@ -182,6 +182,9 @@ class Frames:
         if node in self.router.lost:
             return []
         self.router.lose(node, reason)
+        for route, is_known in self._announced.items():
+            if not is_known and self._takes_part(route, node):
+                self.router.forget(route)  # nobody can say whether it was told
         orders: list[Order] = []
         again: list[Frame] = []
         for number, frame in list(self._running.items()):
@@ -214,8 +217,13 @@ class Frames:
     def announced(self, routes: Iterable[Route]) -> list[Order]:
         """All nodes know some routes."""
         for route in routes:
-            self._announced[route.id] = True
+            self._announced[route] = True
         return self._advance()
+
+    def routes_of(self, node: int) -> list[Route]:
+        """Return the routes that a node must know before it is `restored`."""
+        known = list(self._announced.items())
+        return [route for route, is_known in known if is_known and self._takes_part(route, node)]
 
     def _restore_next(self) -> list[Order]:
         """Restore one node after the other, so that each is connected with those before it."""
@@ -237,12 +245,12 @@ class Frames:
                 else:
                     orders.append(Fail(frame, error))
                 continue
-            if self._announced.get(route.id):
+            if self._announced.get(route):
                 orders.append(self._begin(frame, route))
                 continue
             held.append(frame)
-            if route.id not in self._announced:
-                self._announced[route.id] = False
+            if route not in self._announced:
+                self._announced[route] = False
                 orders.append(Announce(route))
         self._waiting.extendleft(reversed(held))
         return orders
@@ -269,9 +277,9 @@ class Frames:
 
     def _uses(self, frame: Frame, node: int) -> bool:
         """Whether a frame that has begun cannot do without a node."""
-        route = frame.route
-        if route is None:
-            return True
+        return frame.route is None or self._takes_part(frame.route, node)
+
+    def _takes_part(self, route: Route, node: int) -> bool:
         if node in route.places or node == route.source:
             return True
         if route.policy != "static" and node == self.gateway:

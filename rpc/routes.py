@@ -56,8 +56,14 @@ def turns_of(plan: Plan, devices: int) -> int:
     return max(plan.replicas, devices // plan.devices)
 
 
+_Way = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Source, places and devices of a route."""
+
+
 class Router:
-    """Routes by replica and source; the same route for the same question until a node is lost.
+    """Routes by replica and source; the same route for the same way, also after a loss.
+
+    Nodes know at most so many routes, and nodes of a long run are lost and come back often.
 
     Attributes
     ----------
@@ -90,6 +96,7 @@ class Router:
         self._needed = [self._bound_nodes(turn) for turn in range(self.turns)]
         self._reasons: dict[int, str] = {}
         self._routes: dict[tuple[int, int], Route] = {}
+        self._known: dict[_Way, Route] = {}
         self._made = 0
 
     @property
@@ -138,10 +145,17 @@ class Router:
             source = devices[0] if devices else self._machines.gateway
         key = (replica, source)
         if key not in self._routes:
-            places = self._places(replica, source)
-            self._routes[key] = Route(self._made, source, places, tuple(devices), self._policy)
-            self._made += 1
+            way = (source, self._places(replica, source), tuple(devices))
+            if way not in self._known:
+                self._known[way] = Route(self._made, *way, self._policy)
+                self._made += 1
+            self._routes[key] = self._known[way]
         return self._routes[key]
+
+    def forget(self, route: Route) -> None:
+        """Make a new route of the same way when there is need of one."""
+        self._known.pop((route.source, route.places, route.devices), None)
+        self._routes.clear()
 
     def routes(self, sources: tuple[int, ...]) -> Iterator[Route]:
         """Yield the routes of all replicas from some sources, or from their first devices."""

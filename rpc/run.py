@@ -327,6 +327,8 @@ class Run:
         for (place, name), arrays in self._kept.items():
             if place == number:
                 node.keep(name, arrays)
+        for route in self._frames.routes_of(number):
+            node.route(route.json())
         self._connecting, self._broken = number, False
         node.connect(self._peers(range(number)), timeout_s)
         own = [(number, crew.hosts[number], self._ports[number])]

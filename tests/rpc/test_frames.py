@@ -111,21 +111,45 @@ def test_frames_that_do_not_need_a_lost_node_go_on() -> None:
     one, two = a_frame(), a_frame()
     frames.submit(one)
     frames.submit(two)
-    end, restore, announce = frames.lost(1, "killed")
+    end, restore, order = frames.lost(1, "killed")
     assert (end, restore) == (End(1), Restore(1))
-    (order,) = announced(frames, announce)
     assert begun(order) == (two, 2)
     assert frames.done(0, ()) == [Done(one, ())]
 
 
 def test_frames_wait_for_a_node_that_the_plan_needs() -> None:
-    """lost -> End, Restore; restored -> Announce; announced -> Begin x 2, in order."""
+    """lost -> End, Restore; restored -> Begin x 2, in order, on the route there was."""
     frames, one, two = frames_of(branches(2)), a_frame(), a_frame()
     frames.submit(one)
     assert frames.lost(1, "killed") == [End(0), Restore(1)]
     assert frames.submit(two) == []
-    (announce,) = frames.restored(1)
-    assert [begun(order) for order in announced(frames, announce)] == [(one, 1), (two, 2)]
+    assert [begun(order) for order in frames.restored(1)] == [(one, 1), (two, 2)]
+
+
+def test_a_node_that_comes_back_must_know_the_routes_that_it_has_part_in() -> None:
+    frames = frames_of(tiles(2, 2), devices=3)
+    both = frames.router.route(0, 0)
+    frames.lost(1, "killed")
+    (announce,) = frames.submit(a_frame())
+    announced(frames, announce)
+    assert frames.routes_of(0) == [*frames.routes_of(1), frames.router.route(0)]
+    assert both in frames.routes_of(1)
+
+
+def test_a_route_that_a_node_may_not_have_been_told_is_not_taken_again() -> None:
+    """Lost while all are told: whoever takes its place would not know."""
+    frames = frames_of(tiles(2, 2), devices=3)
+    frames.lost(1, "killed")
+    (announce,) = frames.submit(a_frame())
+    assert isinstance(announce, Announce)
+    frames.lost(2, "killed")
+    announced(frames, announce)
+    frames.restored(1)
+    frames.restored(2)
+    frames.lost(1, "killed")
+    again = frames.router.route(0)
+    assert again.places == announce.route.places
+    assert again.id != announce.route.id
 
 
 def test_frames_fail_when_a_node_does_not_come_back() -> None:
@@ -166,8 +190,7 @@ def test_a_frame_that_ends_nodes_is_given_up() -> None:
     frames.submit(frame)
     for _ in range(MAX_ATTEMPTS - 1):
         assert len(frames.lost(1, "killed")) == 2
-        (announce,) = frames.restored(1)
-        announced(frames, announce)
+        assert len(frames.restored(1)) == 1
     end, fail, restore = frames.lost(1, "killed")
     assert (end, restore) == (End(MAX_ATTEMPTS - 1), Restore(1))
     assert error_of(fail).startswith("edge-1: it is lost (killed), as others were before")

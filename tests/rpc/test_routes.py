@@ -118,6 +118,13 @@ def test_a_node_that_comes_back() -> None:
     before = found.route(0)
     found.lose(1, "killed")
     found.regain(1)
+    assert found.route(0) == before
+
+
+def test_a_route_that_is_forgotten_has_another_number_the_next_time() -> None:
+    found = router(tiles(2, 2), 2)
+    before = found.route(0)
+    found.forget(before)
     assert found.route(0).places == before.places
     assert found.route(0).id != before.id
 
