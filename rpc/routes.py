@@ -7,8 +7,8 @@ replicas as the nodes suffice for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from lcp_tvm.errors import WorkerError
 from lcp_tvm.plan.pieces import Reads
@@ -157,11 +157,10 @@ class Router:
         self._known.pop((route.source, route.places, route.devices), None)
         self._routes.clear()
 
-    def routes(self, sources: tuple[int, ...]) -> Iterator[Route]:
-        """Yield the routes of all replicas from some sources, or from their first devices."""
-        for turn in range(self.turns):
-            for source in sources or (None,):
-                yield self.route(turn, source)
+    def routes(self, sources: tuple[int, ...]) -> tuple[Route, ...]:
+        """Return the routes of all replicas from some sources, or from their first devices."""
+        found = product(range(self.turns), sources or (None,))
+        return tuple(dict.fromkeys(self.route(turn, source) for turn, source in found))
 
     def _change(self) -> None:
         self._machines = replace(self._machines, lost=frozenset(self._reasons))

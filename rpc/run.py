@@ -134,7 +134,7 @@ class Run:
             node.connect(self._peers(range(number)))
         crew.client.prepare(self._program.for_node(len(crew.nodes)))
         crew.client.connect(self._peers(range(len(crew.nodes))))
-        routes = tuple(self.router.routes(self.settings.sources))
+        routes = self.router.routes(self.settings.sources)
         for route in routes:
             self._tell(route)
         self.apply(lambda frames: frames.announced(routes))

@@ -121,6 +121,11 @@ def test_a_node_that_comes_back() -> None:
     assert found.route(0) == before
 
 
+def test_replicas_that_lie_on_one_device_have_one_route() -> None:
+    found = router(replace(chain(2), replicas=3), 1)
+    assert found.routes(()) == (found.route(0),)
+
+
 def test_a_route_that_is_forgotten_has_another_number_the_next_time() -> None:
     found = router(tiles(2, 2), 2)
     before = found.route(0)
