@@ -327,8 +327,6 @@ class Run:
         for (place, name), arrays in self._kept.items():
             if place == number:
                 node.keep(name, arrays)
-        for route in self._frames.routes_of(number):
-            node.route(route.json())
         self._connecting, self._broken = number, False
         node.connect(self._peers(range(number)), timeout_s)
         own = [(number, crew.hosts[number], self._ports[number])]
@@ -336,3 +334,5 @@ class Run:
             if other not in self.router.lost:
                 crew.nodes[other].connect(own, timeout_s)
         crew.client.connect(own, timeout_s)
+        for route in self._frames.routes_of(number):  # whom it asks for work must be there
+            node.route(route.json())
