@@ -44,14 +44,15 @@ def pool_steps(work: Work, reach: Reach) -> tuple[PoolStep, ...] | None:
     steps : None where no position of the window is inside the plane for all outputs.
     """
     row = _whole(work.rows)
-    column = _separable(work.columns) or _whole(work.columns)
+    separable = _separable(work.columns)
+    column = separable or _whole(work.columns)
     if row is None or column is None:
         return None
     steps = []
     columns = work.columns.taps
-    if column is _separable(work.columns):
-        steps += [_in_place(work, reach, column, tap) for tap in columns if tap != column]
-        columns = (column,)
+    if separable is not None:
+        steps += [_in_place(work, reach, separable, tap) for tap in columns if tap != separable]
+        columns = (separable,)
     rest = [pair for pair in product(work.rows.taps, columns) if pair != (row, column)]
     for op, (row_tap, column_tap) in zip(
         (AluOp.ADD, *[AluOp.MAX] * len(rest)), ((row, column), *rest), strict=True

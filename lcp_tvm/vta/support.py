@@ -119,7 +119,8 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     ),
     (
         "max pooling",
-        "`max_pool2d` int8, floor or ceil mode, any stride and dilation: ALU MAX",
+        "`max_pool2d` int8, floor or ceil mode, any stride and dilation: ALU MAX; "
+        "behind a convolution in its accumulators",
         (padding_fits, pool_tile_fits),
     ),
 )
