@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.layer import Conv, Layer, Plane, Weights
+from lcp_tvm.vta.layer import Conv, Layer, Weights
 from lcp_tvm.vta.timing import Timing
 
 ALU_OPS = 3
@@ -35,22 +35,23 @@ def bound_of(layer: Layer, config: VtaConfig) -> Bound:
     element.
     """
     timing = Timing.of(config)
-    source, output = _elements(layer.source, config), _elements(layer.target, config)
+    source = layer.source.in_elements(config).size
+    output = layer.target.in_elements(config).size
     weights = 0.0
     if isinstance(layer, Conv):
         weights = float(layer.weight.size) if layer.weights is Weights.DENSE else 0.0
         if layer.pool is not None:
-            output += _elements(layer.pool.target, config)
+            output += layer.pool.target.in_elements(config).size
         if layer.skip_shift is not None:
-            source += _elements(layer.target, config)
+            source += layer.target.in_elements(config).size
     gemm = layer.macs / (config.batch * config.block**2)
     element = timing.gemm_uop + ALU_OPS * timing.alu_uop
-    stored = _elements(layer.output if isinstance(layer, Conv) else layer.target, config)
+    stored = layer.output if isinstance(layer, Conv) else layer.target
     return Bound(
         compute=gemm * timing.gemm_uop + output * element,
         load=weights / timing.weight_bytes_per_cycle
         + source * config.inp_elem_bytes / timing.bytes_per_cycle,
-        store=stored * config.out_elem_bytes / timing.bytes_per_cycle,
+        store=stored.in_elements(config).size * config.out_elem_bytes / timing.bytes_per_cycle,
     )
 
 
@@ -68,7 +69,3 @@ def busiest(counters: Mapping[str, Any], config: VtaConfig) -> str:
         "instructions": sum(counters["instructions"].values()) * timing.instruction,
     }
     return max(taken, key=lambda name: taken[name])
-
-
-def _elements(plane: Plane, config: VtaConfig) -> int:
-    return plane.blocks(config.block) * plane.height * plane.width

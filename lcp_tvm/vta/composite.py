@@ -219,7 +219,7 @@ def _read_conv(match: Match, name: str) -> Layer | None:
         bias=_bias(match, target[1]),
         requantise=_requantise(match),
         skip_shift=skip,
-        macs=_useful_taps(kernel) * target[1] * target[2] * target[3],
+        macs=_useful_taps(kernel) * prod(target),
         groups=int(attrs.groups),
         pool=_pool(match["pool"]) if "pool" in match else None,
     )
@@ -245,10 +245,11 @@ def _read_dense(match: Match, name: str) -> Layer | None:
     data, weight = match["data"], match["weight"]
     shape, target = shape_of(data), shape_of(match["anchor"])
     skip = _skip_shift(match, target)
-    if not _is_int8(data, weight) or isinstance(skip, str) or len(target) != 2 or target[0] != 1:
+    if not _is_int8(data, weight) or isinstance(skip, str) or len(target) != 2:
         return None
     matrix = _array(weight)
-    if shape[0] != 1 or len(shape) not in (2, 4) or prod(shape) != matrix.shape[0]:
+    frames, *values = shape
+    if frames != target[0] or len(values) not in (1, 3) or prod(values) != matrix.shape[0]:
         return None
     source = plane_of(shape)
     kernel = matrix.T.reshape(target[1], source.channels, source.height, source.width)
@@ -263,7 +264,7 @@ def _read_dense(match: Match, name: str) -> Layer | None:
         bias=_bias(match, target[1]),
         requantise=_requantise(match),
         skip_shift=skip,
-        macs=int(kernel.size),
+        macs=int(kernel.size) * frames,
     )
 
 
@@ -271,7 +272,7 @@ def _read_add(match: Match, name: str) -> Layer | None:
     data, target = match["data"], shape_of(match["anchor"])
     skip = _skip_shift(match, target)
     fits = _is_int8(data) and shape_of(data) == target and len(target) in (2, 4)
-    if not fits or target[0] != 1 or isinstance(skip, str):
+    if not fits or isinstance(skip, str):
         return None
     factor = 1 << _scalar(match, "data_shift", 0)
     return _diagonal(match, name, "add", plane_of(target), factor, skip)

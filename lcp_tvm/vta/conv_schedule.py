@@ -211,8 +211,13 @@ def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes
             inputs = max(inputs, chunk.size * reach.size)
     weights = own_weights(shape, tiling.blocks, tiling.chunk)
     weights += tiling.blocks * shape.bias_blocks + (1 if shape.skip else 0)
-    skip = tiling.blocks * tiling.rows * tiling.columns if shape.skip else 0
+    skip = acc_elements(tiling) if shape.skip else 0
     return SlotSizes(inputs, weights, acc, skip, scratch)
+
+
+def acc_elements(tiling: Tiling) -> int:
+    """Outputs of a full tile."""
+    return tiling.blocks * tiling.frames * tiling.rows * tiling.columns
 
 
 def own_weights(shape: ConvShape, blocks: int, chunk: int) -> int:
@@ -307,6 +312,7 @@ def _reuse(shape: ConvShape, tiling: Tiling) -> int:
         -(-total // step)
         for total, step in (
             (shape.output.channels, tiling.blocks),
+            (shape.output.frames, tiling.frames),
             (shape.output.height, tiling.rows),
             (shape.output.width, tiling.columns),
             (shape.source.channels, tiling.chunk),

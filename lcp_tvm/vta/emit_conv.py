@@ -27,7 +27,7 @@ from lcp_tvm.vta.conv_schedule import (
 )
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import AluOp
-from lcp_tvm.vta.layer import Conv, Plane
+from lcp_tvm.vta.layer import Conv
 from lcp_tvm.vta.nest import ONE_UOP, SAFE_DISTANCE, Dim, Nest, elementwise
 from lcp_tvm.vta.packing import bias_block_count, pack_tile_weights
 from lcp_tvm.vta.search import best_tiling
@@ -41,24 +41,19 @@ GEMM_SHIFT_LIMIT = 6
 
 def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
     """The sizes that decide the schedule of a convolution."""
-    block = config.block
     shifts = abs(layer.requantise.shift)
     return ConvShape(
-        source=_in_blocks(layer.source, block),
-        target=_in_blocks(layer.target, block),
+        source=layer.source.in_elements(config),
+        target=layer.target.in_elements(config),
         window=layer.window,
         pool=layer.pool.window if layer.pool else None,
-        output=_in_blocks(layer.output, block),
+        output=layer.output.in_elements(config),
         weights=layer.weights,
-        bias_blocks=bias_block_count(layer.bias, block),
+        bias_blocks=bias_block_count(layer.bias, config.block),
         alu_ops=2 + -(-shifts // 15) + (1 if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT else 0),
         skip=layer.skip_shift is not None,
         distance=max(SAFE_DISTANCE, config.hazard_distance),
     )
-
-
-def _in_blocks(plane: Plane, block: int) -> Plane:
-    return Plane(plane.blocks(block), plane.height, plane.width)
 
 
 def emit_conv(

@@ -23,7 +23,7 @@ _LOWEST = -128
 
 def pool_tiling(layer: MaxPool, config: VtaConfig) -> Tiling | None:
     """The largest tiles, whole rows first, that fit twice; else once; else None."""
-    blocks = layer.source.blocks(config.block)
+    planes = _planes(layer.source, config).channels
     kh, kw = layer.window.kernel
     for slots in (2, 1):
         for columns in range(layer.target.width, 0, -1):
@@ -33,11 +33,17 @@ def pool_tiling(layer: MaxPool, config: VtaConfig) -> Tiling | None:
                     config.acc_depth // slots // (plane + rows * columns),
                     (config.inp_depth - 1) // slots // plane,
                     config.uop_depth // (2 * kh * kw),
-                    blocks,
+                    planes,
                 )
                 if fit >= 1:
                     return Tiling(fit, rows, columns, 1, True, slots, 1, slots)
     return None
+
+
+def _planes(plane: Plane, config: VtaConfig) -> Plane:
+    """The same in elements; frames count as channel blocks, as they lie side by side alike."""
+    elements = plane.in_elements(config)
+    return Plane(elements.channels * elements.frames, elements.height, elements.width)
 
 
 def _plane(layer: MaxPool, rows: int, columns: int) -> int:
@@ -70,10 +76,7 @@ def emit_pool(
     tiling = pool_tiling(layer, config)
     if tiling is None:
         raise ValueError(f"{layer.name}: no tile fits the buffers")
-    planes = tuple(
-        Plane(plane.blocks(config.block), plane.height, plane.width)
-        for plane in (layer.source, layer.target)
-    )
+    source_planes, target_planes = (_planes(p, config) for p in (layer.source, layer.target))
     plane = _plane(layer, tiling.rows, tiling.columns)
     size = tiling.blocks * plane
     inputs = _slots(emitter, Space.INP, size, tiling.input_slots)
@@ -81,10 +84,10 @@ def emit_pool(
     accs = _slots(emitter, Space.OUT, size + outputs, tiling.acc_slots)
     identity = Range(Space.WGT, emitter.reserve(Space.WGT, 1), 1)
     emitter.load_weights(identity.start, weight_base, 1)
-    for index, box in enumerate(tiling.boxes(planes[1])):
+    for index, box in enumerate(tiling.boxes(target_planes)):
         reach = reach_of(box, layer.source, layer.window)
         slot, _ = inputs.take(index)
-        for run in input_transfers(planes[0], box.blocks, reach):
+        for run in input_transfers(source_planes, box.blocks, reach):
             emitter.load_inputs(slot, source, run)
         acc, _ = accs.take(index)
         window = Range(Space.OUT, acc, box.blocks.size * reach.size)
@@ -93,7 +96,7 @@ def emit_pool(
         operand = Range(Space.INP, slot, window.size)
         emitter.gemm(elementwise(window.size), window, operand, identity)
         _pool(emitter, layer, box, window, pooled)
-        for run in output_transfers(planes[1], box):
+        for run in output_transfers(target_planes, box):
             emitter.store(pooled.start, target, run)
     return np.eye(config.block, dtype=np.int8)[None]
 

@@ -7,6 +7,8 @@ from enum import Enum
 
 import numpy as np
 
+from lcp_tvm.vta.config import VtaConfig
+
 
 class Weights(Enum):
     """How a convolution's weights relate its input to its output channels.
@@ -46,15 +48,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Size of one activation: channels, height, width."""
+    """Size of one activation: channels, height, width, and frames that lie side by side."""
 
     channels: int
     height: int
     width: int
+    frames: int = 1
 
-    def blocks(self, block: int) -> int:
-        """Channel blocks of ``block`` channels each, the last one padded with zeros."""
-        return -(-self.channels // block)
+    @property
+    def size(self) -> int:
+        """Values in all."""
+        return self.channels * self.height * self.width * self.frames
+
+    def in_elements(self, config: VtaConfig) -> Plane:
+        """The same in elements of BATCH frames and BLOCK channels; absent ones are zero."""
+        blocks, groups = -(-self.channels // config.block), -(-self.frames // config.batch)
+        return Plane(blocks, self.height, self.width, groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,7 @@ class Node:
 class Graph:
     """A VTA program before scheduling: tensors by name, nodes in execution order.
 
-    ``shapes`` keeps the callers' view (``[1, C, H, W]`` or ``[1, C]``) of every tensor.
+    ``shapes`` keeps the callers' view (``[N, C, H, W]`` or ``[N, C]``) of every tensor.
     """
 
     symbol: str
@@ -134,7 +143,7 @@ class Graph:
 
 
 def plane_of(shape: tuple[int, ...]) -> Plane:
-    """The plane of a ``[1, C, H, W]`` or ``[1, C]`` tensor."""
-    if len(shape) == 4:
-        return Plane(shape[1], shape[2], shape[3])
-    return Plane(shape[1], 1, 1)
+    """The plane of a ``[N, C, H, W]`` or ``[N, C]`` tensor."""
+    frames, channels, *sides = shape
+    height, width = sides or (1, 1)
+    return Plane(channels, height, width, frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.layer import Graph, plane_of
 
 
@@ -18,8 +19,8 @@ class Lifetime:
     last: int
 
 
-def lifetimes(graph: Graph, block: int) -> tuple[Lifetime, ...]:
-    """Sizes (in elements of ``block`` channels) and lifetimes of a graph's tensors.
+def lifetimes(graph: Graph, config: VtaConfig) -> tuple[Lifetime, ...]:
+    """Sizes (in elements) and lifetimes of a graph's tensors.
 
     Inputs and outputs live throughout, so that a memory dump shows them.
     """
@@ -32,8 +33,7 @@ def lifetimes(graph: Graph, block: int) -> tuple[Lifetime, ...]:
             last[name] = max(last.get(name, step), step)
     result = []
     for name, begin in first.items():
-        plane = plane_of(graph.shapes[name])
-        size = plane.blocks(block) * plane.height * plane.width
+        size = plane_of(graph.shapes[name]).in_elements(config).size
         result.append(Lifetime(name, size, begin, last.get(name, begin)))
     return tuple(result)
 

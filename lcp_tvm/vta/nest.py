@@ -1,10 +1,10 @@
 """A tile's GEMM as VTA executes it: two hardware loops around a list of micro-ops.
 
 What a tile multiplies is a nest: input blocks, kernel rows and columns (reductions), output
-blocks, rows and columns. Zeros around the input are never loaded nor multiplied: beside an edge
-a kernel position meets fewer outputs. Two directions become the instruction's loops, the rest is
-unrolled into micro-ops, reductions outside, so that a destination comes back only after a whole
-sweep of outputs: that keeps the accumulator hazard away (vta.md "Accumulator hazard").
+blocks, frames, rows and columns. Zeros around the input are never loaded nor multiplied: beside
+an edge a kernel position meets fewer outputs. Two directions become the instruction's loops, the
+rest is unrolled into micro-ops, reductions outside, so that a destination comes back only after a
+whole sweep of outputs: that keeps the accumulator hazard away (vta.md "Accumulator hazard").
 """
 
 from __future__ import annotations
@@ -83,17 +83,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The multiply-accumulates of one chunk of a tile: input blocks, output blocks, a window."""
+    """The multiply-accumulates of one chunk of a tile.
+
+    Input blocks, output blocks, frames, a window.
+    """
 
     chunk: Dim
     blocks: Dim
+    frames: Dim
     rows: Line
     columns: Line
 
     @property
     def issue_slots(self) -> int:
         """Cycles on the array: one micro-op each."""
-        return self.chunk.size * self.blocks.size * self.rows.products * self.columns.products
+        planes = self.chunk.size * self.blocks.size * self.frames.size
+        return planes * self.rows.products * self.columns.products
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,9 +118,10 @@ class Nest:
         return self.outer.size * self.inner.size * len(self.uops)
 
 
-Axis = Literal["chunk", "blocks", "kernel rows", "rows", "kernel columns", "columns"]
+Axis = Literal["chunk", "blocks", "frames", "kernel rows", "rows", "kernel columns", "columns"]
 
 _AXES: tuple[Axis, ...] = ("chunk", "blocks", "kernel rows", "rows", "kernel columns", "columns")
+_PLANES: frozenset[Axis] = frozenset(("chunk", "blocks", "frames"))
 _ROWS: frozenset[Axis | None] = frozenset(("kernel rows", "rows"))
 _COLUMNS: frozenset[Axis | None] = frozenset(("kernel columns", "columns"))
 
@@ -177,6 +183,8 @@ def nest_of(work: Work, loops: Loops) -> Nest:
     """Return a part's instruction."""
     chunk = _steps(work.chunk, looped="chunk" in loops)
     blocks = _steps(work.blocks, looped="blocks" in loops)
+    frames = _steps(work.frames, looped="frames" in loops)
+    blocks = (blocks[:, None] + frames[None]).reshape(-1, 3)
     rows = _line_steps(work.rows, "kernel rows" in loops, "rows" in loops)
     columns = _line_steps(work.columns, "kernel columns" in loops, "columns" in loops)
     # What writes copies of the tile is part of a sweep, what adds to the same elements is not.
@@ -198,8 +206,9 @@ def nest_of(work: Work, loops: Loops) -> Nest:
 def _loop(work: Work, axis: Axis | None) -> Dim:
     if axis is None:
         return ONE
-    if axis in ("chunk", "blocks"):
-        return work.chunk if axis == "chunk" else work.blocks
+    if axis in _PLANES:
+        dim: Dim = getattr(work, axis)
+        return dim
     line = work.rows if axis in _ROWS else work.columns
     if axis.startswith("kernel"):
         return Dim(len(line.taps), *line.tap)
@@ -241,9 +250,10 @@ def hazard_distance(nest: Nest) -> int | None:
     return nearest
 
 
-def choices() -> Iterator[Loops]:
+def choices(work: Work) -> Iterator[Loops]:
     """Every pair of directions for an instruction's loops."""
-    yield from permutations((*_AXES, None), 2)
+    frames: tuple[Axis, ...] = ("frames",) if work.frames.size > 1 else ()
+    yield from permutations((*_AXES, *frames, None), 2)
     yield None, None
 
 
@@ -307,7 +317,7 @@ def _best_loops(work: Work, limits: Limits) -> Loops | None:
         counts = [uop_count(part, loops) for part in parts(work, loops)]
         return len(counts) * limits.instruction + sum(counts) * limits.uop, sum(counts)
 
-    ranked = sorted((cost(loops), number, loops) for number, loops in enumerate(choices()))
+    ranked = sorted((cost(loops), number, loops) for number, loops in enumerate(choices(work)))
     for (_, count), _, loops in ranked:
         if count > limits.uops:
             continue

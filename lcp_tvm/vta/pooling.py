@@ -36,7 +36,7 @@ def pool_steps(work: Work, reach: Reach) -> tuple[PoolStep, ...] | None:
 
     Parameters
     ----------
-    work : the window over a tile of outputs, blocks side by side.
+    work : the window over a tile of outputs, planes side by side.
     reach : rows and columns of the inputs.
 
     Returns
@@ -93,7 +93,7 @@ def _in_place(work: Work, reach: Reach, kept: Tap, other: Tap) -> PoolStep:
     """Take the maximum of two positions, in all rows of the inputs, where the kept one lies."""
     line = work.columns
     stride = line.output[1]
-    at = np.arange(work.blocks.size) * reach.size + line.origin + other.begin * stride
+    at = np.arange(work.blocks.size) * reach.area + line.origin + other.begin * stride
     kept_at, other_at = (at + tap.position * line.tap[1] for tap in (kept, other))
     uops = np.stack([kept_at, other_at, np.zeros_like(at)], axis=1)
     width = reach.columns.size

@@ -16,7 +16,7 @@ from lcp_tvm.vta.emit_conv import emit_conv
 from lcp_tvm.vta.emit_pool import emit_pool
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import Instruction, Load, Store, encode_micro_ops, encode_stream
-from lcp_tvm.vta.layer import Conv, Graph, Node, plane_of
+from lcp_tvm.vta.layer import Conv, Graph, Node
 from lcp_tvm.vta.memory import lifetimes, place
 from lcp_tvm.vta.packing import constant_input
 from lcp_tvm.vta.step import Section, Space, Step
@@ -48,7 +48,8 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
     The program; its image holds instructions, micro-ops and weights from address 0 up, and
     activations follow behind it.
     """
-    offsets, activation_size = place(lifetimes(graph, config.block))
+    tensors = lifetimes(graph, config)
+    offsets, activation_size = place(tensors)
     emitter = Emitter(config)
     emitter.load_constant(0)
     weights: list[np.ndarray] = []
@@ -84,11 +85,11 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
         (Section.INSTRUCTION, encode_stream(_relocated(steps, bases, config), config)),
         (Section.UOP, encode_micro_ops(words, config)),
         (Section.WEIGHT, np.concatenate(weights).tobytes()),
-        (Section.CONSTANT, constant_input(config.block).tobytes()),
+        (Section.CONSTANT, np.tile(constant_input(config.block), config.batch).tobytes()),
     ):
         image[bases[section] : bases[section] + len(data)] = data
 
-    def tensor(name: str) -> dict[str, Any]:
+    def tensor_entry(name: str) -> dict[str, Any]:
         address = bases[Section.ACTIVATION] + offsets[name] * config.inp_elem_bytes
         return {"name": name, "addr": address, "shape": list(graph.shapes[name])}
 
@@ -103,16 +104,16 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
         for name, begin, count in weight_ranges
     ]
     buffers += [
-        _buffer(name, tensor(name)["addr"], _elements(graph, name, config) * config.inp_elem_bytes)
-        for name in offsets
+        _buffer(tensor.name, tensor_entry(tensor.name)["addr"], tensor.size * config.inp_elem_bytes)
+        for tensor in tensors
     ]
     header = {
         "symbol": graph.symbol,
         "dram_size": dram_size,
         "insn_addr": bases[Section.INSTRUCTION],
         "insn_count": len(steps),
-        "inputs": [tensor(name) for name in graph.inputs],
-        "outputs": [tensor(name) for name in graph.outputs],
+        "inputs": [tensor_entry(name) for name in graph.inputs],
+        "outputs": [tensor_entry(name) for name in graph.outputs],
         "buffers": buffers,
         "layers": _layer_ranges(graph, steps, config),
     }
@@ -155,11 +156,6 @@ def _lay_out(sizes: dict[Section, int], config: VtaConfig) -> tuple[dict[Section
         bases[section] = end
         end += -(-size // align) * align
     return bases, end
-
-
-def _elements(graph: Graph, name: str, config: VtaConfig) -> int:
-    plane = plane_of(graph.shapes[name])
-    return plane.blocks(config.block) * plane.height * plane.width
 
 
 def _buffer(name: str, address: int, size: int) -> dict[str, Any]:

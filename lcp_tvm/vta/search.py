@@ -13,7 +13,13 @@ from math import ceil
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.conv_cycles import cost_of
-from lcp_tvm.vta.conv_schedule import SlotSizes, UnsafeError, own_weights, slot_sizes
+from lcp_tvm.vta.conv_schedule import (
+    SlotSizes,
+    UnsafeError,
+    acc_elements,
+    own_weights,
+    slot_sizes,
+)
 from lcp_tvm.vta.layer import Plane, Weights, Window
 from lcp_tvm.vta.step import Space
 from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, work_of
@@ -30,37 +36,46 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
     """Every tiling whose tiles fit the buffers, micro-ops and copies not yet looked at."""
     output, dense = shape.output, shape.weights is Weights.DENSE
     free_inputs = config.inp_depth - 1
-    for blocks in _steps(output.channels):
-        for columns in _steps(output.width, fewest=3):
-            for rows in _steps(output.height):
-                tile = blocks * rows * columns
-                whole, plane = _largest(shape, rows, columns)
-                scratch = blocks * whole if shape.pool else 0
-                if tile + scratch > config.acc_depth:
-                    break
-                acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
-                for chunk in _steps(shape.source.channels) if dense else (1,):
-                    inputs = (chunk if dense else blocks) * plane
-                    weights = own_weights(shape, blocks, chunk)
-                    weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
-                    if inputs > free_inputs or weights > config.wgt_depth:
-                        break
-                    need = -(-shape.source.channels // chunk) if dense else 1
-                    tiles = -(-output.channels // blocks)
-                    for order, skips in product((True, False), (1, 2) if shape.skip else (0,)):
-                        if inputs + skips * tile > free_inputs:
-                            continue
-                        yield Tiling(
-                            blocks,
-                            rows,
-                            columns,
-                            chunk,
-                            order,
-                            _slots(free_inputs - skips * tile, inputs, need),
-                            _slots(config.wgt_depth, weights, need if order else need * tiles),
-                            acc_slots,
-                            skips,
-                        )
+    for blocks, frames, rows, columns in _tile_sizes(output):
+        tile = blocks * frames * rows * columns
+        whole, plane = (frames * area for area in _largest(shape, rows, columns))
+        scratch = blocks * whole if shape.pool else 0
+        if tile + scratch > config.acc_depth:
+            continue
+        acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
+        for chunk in _steps(shape.source.channels) if dense else (1,):
+            inputs = (chunk if dense else blocks) * plane
+            weights = own_weights(shape, blocks, chunk)
+            weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
+            if inputs > free_inputs or weights > config.wgt_depth:
+                break
+            need = -(-shape.source.channels // chunk) if dense else 1
+            tiles = -(-output.channels // blocks)
+            for order, skips in product((True, False), (1, 2) if shape.skip else (0,)):
+                if inputs + skips * tile > free_inputs:
+                    continue
+                yield Tiling(
+                    blocks,
+                    rows,
+                    columns,
+                    chunk,
+                    order,
+                    _slots(free_inputs - skips * tile, inputs, need),
+                    _slots(config.wgt_depth, weights, need if order else need * tiles),
+                    acc_slots,
+                    skips,
+                    frames,
+                )
+
+
+def _tile_sizes(output: Plane) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks, frames, rows and columns; several frames only where they are whole."""
+    for blocks, columns, rows in product(
+        _steps(output.channels), _steps(output.width, fewest=3), _steps(output.height)
+    ):
+        whole = (rows, columns) == (output.height, output.width)
+        for frames in _steps(output.frames) if whole else (1,):
+            yield blocks, frames, rows, columns
 
 
 def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
@@ -149,19 +164,20 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     timing = Timing.of(config)
     output, dense = shape.output, shape.weights is Weights.DENSE
     block_tiles = ceil(output.channels / tiling.blocks)
-    plane_tiles = ceil(output.height / tiling.rows) * ceil(output.width / tiling.columns)
+    area_tiles = ceil(output.height / tiling.rows) * ceil(output.width / tiling.columns)
+    plane_tiles = area_tiles * ceil(output.frames / tiling.frames)
     chunk_count = ceil(shape.source.channels / tiling.chunk) if dense else 1
     tiles = block_tiles * plane_tiles
     whole, reach = _largest(shape, tiling.rows, tiling.columns)
 
-    outputs = output.channels * output.height * output.width
+    outputs = output.size
     extra = 1 + shape.bias_blocks + (1 if shape.skip else 0)
     compute = (_products(shape) + outputs * extra) * timing.gemm_uop
     compute += outputs * shape.alu_ops * timing.alu_uop
     compute += tiles * (chunk_count + extra + shape.alu_ops) * timing.instruction
     if shape.pool is not None:  # what tiles compute twice, and the maxima
         plane = shape.target.height * shape.target.width
-        compute *= max(plane_tiles * whole / plane, 1.0)
+        compute *= max(area_tiles * whole / plane, 1.0)
 
     input_loads, weight_loads = tiles * chunk_count, tiles * chunk_count
     if tiling.blocks_outer:
@@ -174,7 +190,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
             input_loads = plane_tiles * chunk_count
         if block_tiles * chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
-    planes = tiling.chunk if dense else tiling.blocks
+    planes = (tiling.chunk if dense else tiling.blocks) * tiling.frames
     in_rows = tiling.columns == output.width
     input_load = timing.dma(
         planes * reach * config.inp_elem_bytes,
@@ -187,7 +203,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     load = input_loads * input_load + weight_loads * weight_load
 
     store_one = timing.dma(
-        tiling.blocks * tiling.rows * tiling.columns * config.out_elem_bytes,
+        acc_elements(tiling) * config.out_elem_bytes,
         tiling.blocks * (1 if in_rows else tiling.rows),
         1 if in_rows else tiling.blocks,
     )
@@ -205,5 +221,6 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
 def _products(shape: ConvShape) -> int:
     """GEMM micro-ops of the whole convolution: no tiling changes them."""
     target = shape.target
-    box = Box(Span(0, target.channels), Span(0, target.height), Span(0, target.width))
+    spans = (target.channels, target.height, target.width, target.frames)
+    box = Box(*(Span(0, size) for size in spans))
     return work_of(shape, box, Span(0, shape.source.channels)).issue_slots

@@ -1,6 +1,7 @@
 """Tiles of a convolution.
 
-A tile is a box of outputs (blocks x rows x columns) accumulated over chunks of input blocks.
+A tile is a box of outputs (blocks x frames x rows x columns) accumulated over chunks of input
+blocks; so it lies in the buffers, and so do whole tensors in DRAM.
 This file is geometry: which outputs a tile holds, which inputs it reads, and its GEMM as a
 nest of dimensions. `search` chooses a tiling, `emit_conv` turns it into instructions.
 """
@@ -16,7 +17,7 @@ from lcp_tvm.vta.nest import ONE, Dim, Line, Tap, Work
 
 @dataclass(frozen=True, slots=True)
 class ConvShape:
-    """The sizes that decide a convolution's schedule; planes in blocks, not channels.
+    """The sizes that decide a convolution's schedule; planes in elements, not channels.
 
     ``target`` is what the convolution computes, ``output`` what is left of it by ``pool``.
     ``distance`` is the issue slots to keep between two writes of one accumulator element.
@@ -46,30 +47,40 @@ class Span:
         return self.end - self.begin
 
 
+ONE_FRAME = Span(0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Outputs of one tile: blocks, rows, columns."""
+    """Outputs of one tile: blocks, rows, columns, frames."""
 
     blocks: Span
     rows: Span
     columns: Span
+    frames: Span = ONE_FRAME
 
     @property
     def size(self) -> int:
-        return self.blocks.size * self.rows.size * self.columns.size
+        return self.blocks.size * self.frames.size * self.rows.size * self.columns.size
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Rows and columns of the input that a tile reads; nothing outside the plane."""
+    """Rows and columns of the input's frames that a tile reads; nothing outside the plane."""
 
     rows: Span
     columns: Span
+    frames: Span = ONE_FRAME
+
+    @property
+    def area(self) -> int:
+        """Elements of one channel block of one frame."""
+        return self.rows.size * self.columns.size
 
     @property
     def size(self) -> int:
         """Elements of one channel block."""
-        return self.rows.size * self.columns.size
+        return self.frames.size * self.area
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +96,21 @@ class Tiling:
     weight_slots: int
     acc_slots: int
     skip_slots: int = 0
+    frames: int = 1
 
     def boxes(self, output: Plane) -> Iterator[Box]:
         """Tiles in execution order."""
         blocks = spans(output.channels, self.blocks)
         planes = [
-            (rows, columns)
+            (rows, columns, frames)
+            for frames in spans(output.frames, self.frames)
             for rows in spans(output.height, self.rows)
             for columns in spans(output.width, self.columns)
         ]
         if self.blocks_outer:
-            yield from (Box(b, r, c) for b in blocks for r, c in planes)
+            yield from (Box(b, *plane) for b in blocks for plane in planes)
         else:
-            yield from (Box(b, r, c) for r, c in planes for b in blocks)
+            yield from (Box(b, *plane) for plane in planes for b in blocks)
 
 
 def spans(total: int, step: int) -> list[Span]:
@@ -112,6 +125,7 @@ def reach_of(box: Box, source: Plane, window: Window) -> Reach:
     return Reach(
         _reach(box.rows, sh, eh, top, source.height),
         _reach(box.columns, sw, ew, left, source.width),
+        box.frames,
     )
 
 
@@ -132,7 +146,7 @@ def computed(shape: ConvShape, box: Box) -> Box:
     if shape.pool is None:
         return box
     reach = reach_of(box, shape.target, shape.pool)
-    return Box(box.blocks, reach.rows, reach.columns)
+    return Box(box.blocks, reach.rows, reach.columns, reach.frames)
 
 
 def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
@@ -171,11 +185,14 @@ def window_work(source: Plane, window: Window, box: Box, chunk: Span, weights: W
         box.columns.begin * window.stride[1] - left - reach.columns.begin,
     )
     plane = box.rows.size * box.columns.size
-    if not dense:
-        return Work(ONE, Dim(box.blocks.size, plane, reach.size, 0), rows, columns)
+    frames = box.frames.size
+    if not dense:  # blocks and frames alike are planes side by side
+        planes = Dim(box.blocks.size * frames, plane, reach.area, 0)
+        return Work(ONE, planes, ONE, rows, columns)
     return Work(
         Dim(chunk.size, 0, reach.size, taps),
-        Dim(box.blocks.size, plane, 0, chunk.size * taps),
+        Dim(box.blocks.size, frames * plane, 0, chunk.size * taps),
+        Dim(frames, plane, reach.area, 0),
         rows,
         columns,
     )

@@ -1,8 +1,8 @@
-"""Runs of elements between DRAM, where planes lie block by block, and SRAM, where tiles do."""
+"""Runs of elements between DRAM and SRAM: planes lie block by block, frame by frame in both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lcp_tvm.vta.layer import Plane
 from lcp_tvm.vta.tiling import Box, Reach, Span
@@ -24,26 +24,41 @@ class Transfer:
 
 def input_transfers(source: Plane, chunk: Span, reach: Reach) -> list[Transfer]:
     """Transfers that bring what a tile reaches of some blocks into SRAM, block by block."""
-    return _transfers(source, chunk, reach.rows, reach.columns)
+    return _transfers(source, Box(chunk, reach.rows, reach.columns, reach.frames))
 
 
 def output_transfers(target: Plane, box: Box) -> list[Transfer]:
     """Transfers of a tile of outputs."""
-    return _transfers(target, box.blocks, box.rows, box.columns)
+    return _transfers(target, box)
 
 
-def _transfers(plane: Plane, blocks: Span, rows: Span, columns: Span) -> list[Transfer]:
+def _transfers(plane: Plane, box: Box) -> list[Transfer]:
+    """Runs as long as they can be; the first that lie equally far apart are one transfer."""
     area = plane.height * plane.width
-    begin = blocks.begin * area + rows.begin * plane.width + columns.begin
-    size = rows.size * columns.size
-    if size == 0:
+    stride = plane.frames * area
+    begin = box.blocks.begin * stride + box.frames.begin * area
+    begin += box.rows.begin * plane.width + box.columns.begin
+    if box.size == 0:
         return []
-    if columns.size == plane.width and size <= MAX_RUN:
-        if size == area and blocks.size * area <= MAX_RUN:
-            return [Transfer(0, begin, 1, blocks.size * area, blocks.size * area)]
-        if area <= MAX_RUN:
-            return [Transfer(0, begin, blocks.size, size, area)]
-    return [
-        Transfer(block * size, begin + block * area, rows.size, columns.size, plane.width)
-        for block in range(blocks.size)
-    ]
+    size, apart = box.columns.size, list[tuple[int, int]]()
+    for count, step in (
+        (box.rows.size, plane.width),
+        (box.frames.size, area),
+        (box.blocks.size, stride),
+    ):
+        if count == 1 or (step == size and not apart and size * count <= MAX_RUN):
+            size *= count
+        else:
+            apart.append((count, step))
+    rows = (1, size)
+    if apart and apart[0][1] <= MAX_RUN:
+        rows = apart.pop(0)
+    found = [Transfer(0, begin, rows[0], size, rows[1])]
+    for count, step in apart:
+        length = len(found) * rows[0] * size
+        found = [
+            replace(run, sram=run.sram + i * length, dram=run.dram + i * step)
+            for i in range(count)
+            for run in found
+        ]
+    return found

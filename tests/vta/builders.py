@@ -11,7 +11,7 @@ from tvm.relax import op as R
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.layer import plane_of
+from lcp_tvm.vta.layer import Plane, plane_of
 from lcp_tvm.vta.program import Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import Stats, simulate
@@ -61,6 +61,7 @@ def conv(
     bounds: tuple[int, int] = (-128, 127),
     bias_limit: int = 20000,
     pool: Callable[[relax.Expr], relax.Expr] | None = None,
+    frames: int = 1,
 ) -> tvm.IRModule:
     """Convolution, bias, [residual operand], requantise, [pool]; ``source`` is (C, H, W)."""
     weight = rng.integers(-128, 128, (channels, source[0] // groups, *kernel)).astype(np.int8)
@@ -84,7 +85,7 @@ def conv(
         result = requantise(emit, acc, shift, *bounds)
         return emit(pool(result)) if pool else result
 
-    shapes = {"x": (1, *source)}
+    shapes = {"x": (frames, *source)}
     if skip_shift is not None:
         shapes["skip"] = output_shape(shapes["x"], convolved)
     return module_of(shapes, body)
@@ -105,6 +106,7 @@ def dense(
     *,
     shift: int = 8,
     bounds: tuple[int, int] = (-128, 127),
+    frames: int = 1,
 ) -> tvm.IRModule:
     """[Flatten], matmul, bias, requantise; ``source`` is (C, H, W) or (K,)."""
     size = int(np.prod(source))
@@ -114,15 +116,20 @@ def dense(
     def body(emit: Emit, params: list[relax.Var]) -> relax.Expr:
         data: relax.Expr = params[0]
         if len(source) == 3:
-            data = emit(R.reshape(data, (1, size)))
+            data = emit(R.reshape(data, (frames, size)))
         acc = emit(R.matmul(data, relax.const(weight), out_dtype="int32"))
         return requantise(emit, emit(R.add(acc, int32(bias))), shift, *bounds)
 
-    return module_of({"x": (1, *source)}, body)
+    return module_of({"x": (frames, *source)}, body)
 
 
 def add(
-    source: tuple[int, ...], shifts: tuple[int, int], *, shift: int, bounds: tuple[int, int]
+    source: tuple[int, ...],
+    shifts: tuple[int, int],
+    *,
+    shift: int,
+    bounds: tuple[int, int],
+    frames: int = 1,
 ) -> tvm.IRModule:
     """Sum of two int8 tensors, rounded half up."""
 
@@ -133,10 +140,10 @@ def add(
             acc = emit(R.add(acc, int32(1 << (shift - 1))))
         return requantise(emit, acc, shift, *bounds)
 
-    return module_of({"x": (1, *source), "skip": (1, *source)}, body)
+    return module_of({"x": (frames, *source), "skip": (frames, *source)}, body)
 
 
-def mean(source: tuple[int, int, int], factor: int, shift: int) -> tvm.IRModule:
+def mean(source: tuple[int, int, int], factor: int, shift: int, *, frames: int = 1) -> tvm.IRModule:
     """Global average pooling with a constant factor."""
 
     def body(emit: Emit, params: list[relax.Var]) -> relax.Expr:
@@ -145,7 +152,7 @@ def mean(source: tuple[int, int, int], factor: int, shift: int) -> tvm.IRModule:
         acc = emit(R.add(acc, int32(1 << (shift - 1))))
         return requantise(emit, acc, shift, -128, 127)
 
-    return module_of({"x": (1, *source)}, body)
+    return module_of({"x": (frames, *source)}, body)
 
 
 def max_pool(
@@ -156,10 +163,11 @@ def max_pool(
     padding: tuple[int, int, int, int],
     ceil_mode: bool,
     dilation: tuple[int, int] = (1, 1),
+    frames: int = 1,
 ) -> tvm.IRModule:
     """Max pooling of int8."""
     pool = pooling(kernel, stride, padding, ceil_mode, dilation)
-    return module_of({"x": (1, *source)}, lambda emit, params: emit(pool(params[0])))
+    return module_of({"x": (frames, *source)}, lambda emit, params: emit(pool(params[0])))
 
 
 def pooling(
@@ -202,38 +210,48 @@ def run_program(
 
     Parameters
     ----------
-    inputs : int8 tensors ``[1, C, H, W]`` or ``[1, C]`` by the program's input names.
+    inputs : int8 tensors ``[N, C, H, W]`` or ``[N, C]`` by the program's input names.
     """
     header = program.header
     dram = np.zeros(header["dram_size"], dtype=np.uint8)
     dram[: len(program.image)] = np.frombuffer(program.image, dtype=np.uint8)
     for entry in header["inputs"]:
-        packed = pack(inputs[entry["name"]], config.block)
+        packed = pack(inputs[entry["name"]], config)
         dram[entry["addr"] : entry["addr"] + packed.size] = packed
     layers = [(layer["first"], layer["count"]) for layer in header["layers"]]
     stats = simulate(config, dram, header["insn_addr"], header["insn_count"], layers=layers)
     outputs = {
-        entry["name"]: unpack(dram[entry["addr"] :], tuple(entry["shape"]), config.block)
+        entry["name"]: unpack(dram[entry["addr"] :], tuple(entry["shape"]), config)
         for entry in header["outputs"]
     }
     return outputs, stats
 
 
-def pack(tensor: np.ndarray, block: int) -> np.ndarray:
-    """int8 NCHW to bytes in blocks ``[ceil(C / block)][H][W][block]``."""
+def pack(tensor: np.ndarray, config: VtaConfig) -> np.ndarray:
+    """int8 NCHW to bytes in elements ``[C / BLOCK][N / BATCH][H][W][BATCH][BLOCK]``."""
     plane = plane_of(tensor.shape)
-    blocks = plane.blocks(block)
-    full = np.zeros((blocks * block, plane.height, plane.width), dtype=np.int8)
-    full[: plane.channels] = tensor.reshape(plane.channels, plane.height, plane.width)
-    tiles = full.reshape(blocks, block, plane.height, plane.width).transpose(0, 2, 3, 1)
+    full = np.zeros(_padded(plane, config), dtype=np.int8)
+    height, width = plane.height, plane.width
+    full[: plane.frames, : plane.channels] = tensor.reshape(-1, plane.channels, height, width)
+    lanes = full.reshape(
+        -1, config.batch, full.shape[1] // config.block, config.block, height, width
+    )
+    tiles = lanes.transpose(2, 0, 4, 5, 1, 3)
     return np.ascontiguousarray(tiles).view(np.uint8).reshape(-1)
 
 
-def unpack(memory: np.ndarray, shape: tuple[int, ...], block: int) -> np.ndarray:
+def unpack(memory: np.ndarray, shape: tuple[int, ...], config: VtaConfig) -> np.ndarray:
     """The inverse of `pack`, from the start of ``memory``."""
     plane = plane_of(shape)
-    blocks = plane.blocks(block)
-    size = blocks * block * plane.height * plane.width
-    tiles = memory[:size].view(np.int8).reshape(blocks, plane.height, plane.width, block)
-    full = tiles.transpose(0, 3, 1, 2).reshape(blocks * block, plane.height, plane.width)
-    return full[: plane.channels].reshape(shape)
+    frames, channels, height, width = _padded(plane, config)
+    values = memory[: frames * channels * height * width].view(np.int8)
+    tiles = values.reshape(-1, frames // config.batch, height, width, config.batch, config.block)
+    full = tiles.transpose(1, 4, 0, 5, 2, 3).reshape(frames, channels, height, width)
+    return full[: plane.frames, : plane.channels].reshape(shape)
+
+
+def _padded(plane: Plane, config: VtaConfig) -> tuple[int, int, int, int]:
+    """Shape of a tensor with all frames and channels that its elements have."""
+    elements = plane.in_elements(config)
+    frames, channels = elements.frames * config.batch, elements.channels * config.block
+    return frames, channels, plane.height, plane.width

@@ -60,7 +60,8 @@ class Tile:
 
         self.window = Window(pair(1, 4), pair(1, 3), pair(1, 2), (*pair(0, 3), *pair(0, 3)))
         self.source = Plane(draw(st.integers(1, 3)), *pair(1, 9))
-        spans = [Span(begin, begin + size) for begin, size in (pair(0, 2), pair(0, 4), pair(0, 4))]
+        limits = (2, 4, 4, 2)
+        spans = [Span(begin, begin + size) for begin, size in (pair(0, most) for most in limits)]
         self.box = Box(*(Span(span.begin, span.end + 1) for span in spans))
         self.chunk = Span(0, self.source.channels)
         self.work = window_work(self.source, self.window, self.box, self.chunk, Weights.DENSE)
@@ -70,6 +71,7 @@ class Tile:
         reach = reach_of(box, self.source, window)
         kernel = product(range(window.kernel[0]), range(window.kernel[1]))
         blocks, rows, columns = box.blocks.size, box.rows.size, box.columns.size
+        frames = box.frames.size
         found = set()
         for ky, kx in kernel:
             for r, c in product(range(rows), range(columns)):
@@ -79,13 +81,13 @@ class Tile:
                 if not (0 <= y < self.source.height and 0 <= x < self.source.width):
                     continue
                 place = (y - reach.rows.begin) * reach.columns.size + x - reach.columns.begin
-                for k, b in product(range(self.chunk.size), range(blocks)):
+                for k, b, f in product(range(self.chunk.size), range(blocks), range(frames)):
                     tap = ky * window.kernel[1] + kx
                     taps = window.kernel[0] * window.kernel[1]
                     found.add(
                         (
-                            (b * rows + r) * columns + c,
-                            k * reach.size + place,
+                            ((b * frames + f) * rows + r) * columns + c,
+                            k * reach.size + f * reach.area + place,
                             (b * self.chunk.size + k) * taps + tap,
                         )
                     )
@@ -104,7 +106,7 @@ def test_any_loops_issue_every_product_inside_the_plane_once(
     if tile.work.issue_slots == 0:
         assert not tile.wanted()
         return
-    loops = data.draw(st.sampled_from(list(choices())))
+    loops = data.draw(st.sampled_from(list(choices(tile.work))))
     nests = nests_in(tile.work, loops)
     found = [item for nest in nests for item in issued(nest)]
     assert len(found) == tile.work.issue_slots == len(set(found))

@@ -18,6 +18,8 @@ from tests.vta import builders
 
 PYNQ = load_config("pynq_z1")
 
+FRAMES = st.sampled_from([1, 1, 2, 3, 4])
+
 CONFIGS = [load_config(name) for name in ("pynq_z1", "ultra96")]
 
 
@@ -76,6 +78,7 @@ def convolutions(draw: st.DrawFn) -> tvm.IRModule:
         padding=pads,
         dilation=dilation,
         skip_shift=draw(st.none() | st.integers(0, 12)),
+        frames=draw(FRAMES),
         shift=draw(st.integers(0, 20)),
         bounds=(low, draw(st.integers(1, 127))),
         bias_limit=draw(st.sampled_from([0, 100, 10**6])),
@@ -103,6 +106,7 @@ def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
         bounds=(draw(st.sampled_from([-128, 0])), draw(st.integers(1, 127))),
         bias_limit=draw(st.sampled_from([0, 100, 10**5])),
         pool=builders.pooling(window, stride, pads, ceil_mode),
+        frames=draw(FRAMES),
     )
 
 
@@ -201,6 +205,30 @@ def test_global_average_pooling(
     check(builders.mean(source, factor, shift), rng)
 
 
+@pytest.mark.parametrize("frames", [2, 3, 4])
+def test_frames_of_one_program(frames: int, rng: np.random.Generator) -> None:
+    """Small planes, dense layers and diagonal ones: tiles of several frames, and of parts."""
+    same = (1, 1, 1, 1)
+    for module in (
+        builders.conv(rng, (128, 7, 7), 128, (3, 3), padding=same, skip_shift=2, frames=frames),
+        builders.conv(rng, (80, 14, 14), 96, (1, 1), stride=(2, 2), frames=frames),
+        builders.conv(
+            rng,
+            (40, 12, 12),
+            40,
+            (3, 3),
+            bounds=(0, 127),
+            pool=builders.pooling((2, 2), (2, 2)),
+            frames=frames,
+        ),
+        builders.dense(rng, (256, 3, 3), 30, shift=10, frames=frames),
+        builders.dense(rng, (512,), 1000, shift=10, frames=frames),
+        builders.add((70, 13, 5), (1, 10), shift=10, bounds=(0, 127), frames=frames),
+        builders.mean((80, 7, 7), 84, 12, frames=frames),
+    ):
+        check(module, rng)
+
+
 @st.composite
 def poolings(draw: st.DrawFn) -> tvm.IRModule:
     kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
@@ -215,6 +243,7 @@ def poolings(draw: st.DrawFn) -> tvm.IRModule:
         padding=pads,
         dilation=dilation,
         ceil_mode=False,
+        frames=draw(FRAMES),
     )
 
 
