@@ -152,14 +152,15 @@ class _Clock:
         self._ready[Space.OUT, slot] = self.stored
 
     def _issue(self, key: tuple[object, ...], uops: int, took: float) -> None:
-        """Run an instruction; its micro-ops are loaded first where they are not there."""
+        """Run an instruction; micro-ops are loaded together until the buffer is full."""
         if key not in self._lists:
             if self._uops + uops > self.config.uop_depth:
                 self._lists.clear()
                 self._uops = 0
+            first = 0 if self._lists else 1
             self._lists.add(key)
             self._uops += uops
-            self.computed += self.timing.dma(uops * UOP_BYTES, 1, 1)
-            self.instructions += 1
+            self.computed += self.timing.dma(uops * UOP_BYTES, first, first)
+            self.instructions += first
         self.computed += took + self.timing.instruction
         self.instructions += 1

@@ -7,7 +7,7 @@ instruction holds an address inside its `Section`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,32 +21,32 @@ from lcp_tvm.vta.transfers import Transfer
 
 @dataclass(slots=True)
 class MicroOps:
-    """Micro-op lists: each kept once in DRAM, and on chip until the buffer is full."""
+    """Micro-op lists in the order of their use, each on chip until the buffer is full.
+
+    What is on chip together lies side by side in DRAM too, so that one load brings many lists.
+    """
 
     depth: int
     words: list[np.ndarray] = field(default_factory=list)
     size: int = 0
-    _in_dram: dict[bytes, int] = field(default_factory=dict)
+    used: int = 0
     _on_chip: dict[bytes, int] = field(default_factory=dict)
-    _used: int = 0
 
-    def place(self, uops: np.ndarray) -> tuple[int, tuple[int, int] | None]:
-        """Where a list lies on chip, and (sram, dram) index when it must be loaded first."""
+    def place(self, uops: np.ndarray) -> tuple[int, bool]:
+        """Where a list lies on chip, and whether it was there before; a new one ends `words`."""
         key = uops.tobytes()
         if key in self._on_chip:
-            return self._on_chip[key], None
+            return self._on_chip[key], True
         if len(uops) > self.depth:
             raise ValueError(f"{len(uops)} micro-ops do not fit the buffer of {self.depth}")
-        if key not in self._in_dram:
-            self._in_dram[key] = self.size
-            self.words.append(uops)
-            self.size += len(uops)
-        if self._used + len(uops) > self.depth:
+        if self.used + len(uops) > self.depth:
             self._on_chip.clear()
-            self._used = 0
-        self._on_chip[key] = begin = self._used
-        self._used += len(uops)
-        return begin, (begin, self._in_dram[key])
+            self.used = 0
+        self._on_chip[key] = begin = self.used
+        self.words.append(uops)
+        self.size += len(uops)
+        self.used += len(uops)
+        return begin, False
 
 
 @dataclass(slots=True)
@@ -59,6 +59,7 @@ class Emitter:
     layer: int = -1
     one_at: int = field(init=False)
     _reserved: dict[Space, int] = field(default_factory=dict)
+    _uop_load: int | None = None
 
     def __post_init__(self) -> None:
         self.uops = MicroOps(self.config.uop_depth)
@@ -121,11 +122,22 @@ class Emitter:
         )
 
     def micro_ops(self, uops: np.ndarray) -> int:
-        """Make a list of micro-ops ``[n, 3]`` resident; its first index on chip."""
-        begin, load = self.uops.place(np.ascontiguousarray(uops, dtype=np.int32))
-        if load is not None:
-            sram, dram = load
-            self._add(Load(Memory.UOP, sram, dram, 1, len(uops), len(uops)), Section.UOP)
+        """Make a list of micro-ops ``[n, 3]`` resident; its first index on chip.
+
+        One load brings all lists of a layer, as far as the buffer holds them.
+        """
+        begin, there = self.uops.place(np.ascontiguousarray(uops, dtype=np.int32))
+        if there:
+            return begin
+        if begin == 0 or self._uop_load is None or self.steps[self._uop_load].layer != self.layer:
+            self._uop_load = len(self.steps)
+            load = Load(Memory.UOP, begin, self.uops.size - len(uops), 1, 0, 0)
+            self._add(load, Section.UOP)
+        step = self.steps[self._uop_load]
+        assert isinstance(step.instruction, Load)
+        size = step.instruction.x_size + len(uops)
+        whole = replace(step.instruction, x_size=size, x_stride=size)
+        self.steps[self._uop_load] = replace(step, instruction=whole)
         return begin
 
     def reset(self, acc: Range) -> None:
