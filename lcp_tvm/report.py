@@ -12,7 +12,7 @@ from lcp_tvm.errors import LcpError
 from lcp_tvm.manifest import Module, Noise, Piece, corrupt
 from lcp_tvm.package import Package, so_entry, vta_entry
 from lcp_tvm.report_plan import PlanCost, plan_cost
-from lcp_tvm.vta.bound import busiest
+from lcp_tvm.vta.bound import Roof, busiest, roof_of
 from lcp_tvm.vta.config import VtaConfig, parse_config
 from lcp_tvm.vta.container import read_header
 
@@ -38,6 +38,7 @@ class LayerCost:
     the layer takes alone, every byte moved once; ``bound_by`` names what took the most of them.
     """
 
+    config: str
     program: str
     name: str
     kind: str
@@ -72,7 +73,8 @@ class Total:
 class Report:
     """All tables of a package.
 
-    ``config`` are the names of all VTA configs; ``clock_mhz`` is None where they differ in it.
+    ``config`` are the names of all VTA configs, ``roofs`` what each does at most; ``clock_mhz`` is
+    None where they differ in it.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Report:
     messages: tuple[str, ...]
     buffers: tuple[Buffer, ...]
     layers: tuple[LayerCost, ...]
+    roofs: tuple[Roof, ...]
     total: Total | None
     noise: tuple[Noise, ...]
 
@@ -136,6 +139,7 @@ def build_report(package: Package) -> Report:
         messages=manifest.messages,
         buffers=tuple(buffers),
         layers=tuple(layers),
+        roofs=tuple(map(roof_of, configs.values())),
         total=_sum(totals) if totals else None,
         noise=manifest.noise,
     )
@@ -188,6 +192,7 @@ def _layers(
         raise corrupt(str(package.path), f"counters of {program['symbol']} lack layers")
     return [
         LayerCost(
+            config=config.name,
             program=program["symbol"],
             name=layer["name"],
             kind=layer["kind"],

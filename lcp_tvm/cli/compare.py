@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option
+from lcp_tvm.cli.options import FILE, debug_option, json_option, plot_option
 from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
-from lcp_tvm.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from lcp_tvm.compare import Row
-
-PICTURES = (".png", ".svg", ".pdf")
 
 
 @click.command("compare")
@@ -47,7 +44,7 @@ PICTURES = (".png", ".svg", ".pdf")
     help="Frames to predict.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the network's jitter.")
-@click.option("--plot", metavar="FILE.png", type=FILE, help="Draw the table (.png, .svg, .pdf).")
+@plot_option("the table")
 @json_option
 @debug_option
 def compare_command(
@@ -72,10 +69,6 @@ def compare_command(
       lcp-tvm compare net.onnx --cluster examples/clusters/rpi3.toml --devices 6
       lcp-tvm compare net.onnx --cluster pis.toml --splits none,lcp:4,ftp:2x2:reuse --plot it.png
     """
-    if plot is not None and plot.suffix not in PICTURES:
-        raise InputError(f"{plot}: a picture's name ends in {', '.join(PICTURES)}")
-    if plot is not None and not plot.absolute().parent.is_dir():
-        raise InputError(f"{plot}: its folder does not exist; make it first")
     with ProgressBar() as progress:
         progress("loading", 0.0)
         from lcp_tvm.compare import compare_plans, plan_all, rows_json

@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from lcp_tvm.errors import InputError
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
+PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass(slots=True)
@@ -47,3 +50,22 @@ def json_option(function: Decorated) -> Decorated:
 def package_argument(function: Decorated) -> Decorated:
     """Add the argument ``NET.lcp``."""
     return click.argument("package", metavar="NET.lcp", type=FILE)(function)
+
+
+def plot_option(what: str) -> Callable[[Decorated], Decorated]:
+    """Add ``--plot``, a picture of ``what`` in a folder that exists."""
+    return click.option(
+        "--plot",
+        metavar="FILE.png",
+        type=FILE,
+        callback=_check_picture,
+        help=f"Draw {what} ({', '.join(PICTURES)}).",
+    )
+
+
+def _check_picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and path.suffix not in PICTURES:
+        raise InputError(f"{path}: a picture's name ends in {', '.join(PICTURES)}")
+    if path is not None and not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist; make it first")
+    return path

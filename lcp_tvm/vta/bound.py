@@ -28,6 +28,34 @@ class Bound:
         return max(self.compute, self.load, self.store)
 
 
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """What a config does at most: of its array, and of its two load ports.
+
+    Attributes
+    ----------
+    config : its name.
+    gmac_s : 1e9 multiply-accumulates a second, a full array at a micro-op a cycle.
+    weight_gb_s, input_gb_s : 1e9 bytes a second.
+    """
+
+    config: str
+    gmac_s: float
+    weight_gb_s: float
+    input_gb_s: float
+
+
+def roof_of(config: VtaConfig) -> Roof:
+    """Return a config's roof."""
+    timing, ghz = Timing.of(config), config.clock_mhz / 1e3
+    return Roof(
+        config.name,
+        config.batch * config.block**2 / timing.gemm_uop * ghz,
+        timing.weight_bytes_per_cycle * ghz,
+        timing.bytes_per_cycle * ghz,
+    )
+
+
 def bound_of(layer: Layer, config: VtaConfig) -> Bound:
     """Return a layer's bound; a pool behind a convolution counts as a layer of its own beside it.
 

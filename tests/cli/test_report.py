@@ -39,6 +39,24 @@ def test_draws_the_plan(tmp_path: Path, capfd: Capture, name: str) -> None:
     assert (tmp_path / name).read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
 
 
+def test_draws_the_roofline(tmp_path: Path, capfd: Capture) -> None:
+    package, picture = a_package(tmp_path), tmp_path / "roof.png"
+    assert outcome(capfd, "report", package.path, "--plot", picture) == (
+        0,
+        f"wrote {picture}\n",
+        "",
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "why"), [("a.txt", "ends in .png"), ("no/a.png", "folder")])
+def test_a_picture_of_a_name_that_will_not_do(
+    tmp_path: Path, capfd: Capture, name: str, why: str
+) -> None:
+    line = refused(capfd, "report", a_package(tmp_path).path, "--plot", tmp_path / name)
+    assert why in line
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_package(tmp_path: Path, capfd: Capture, command: tuple[str, ...]) -> None:
     line = refused(capfd, command[0], tmp_path / "no.lcp", *command[1:])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
-from lcp_tvm.vta.bound import bound_of, busiest
+from lcp_tvm.vta.bound import bound_of, busiest, roof_of
 from lcp_tvm.vta.config import load_config
 from lcp_tvm.vta.layer import Layer
 from lcp_tvm.vta.read_graph import read_graph
@@ -44,3 +44,10 @@ def test_what_took_the_most_is_named() -> None:
     counters = {"gemm_uops": 100, "alu_uops": 60, "bytes": {"WGT": 256}, "rows": {"WGT": 1}}
     assert busiest({**counters, "instructions": {}}, PYNQ) == "ALU"
     assert busiest({**counters, "instructions": {"GEMM": 2}}, PYNQ) == "instructions"
+
+
+def test_the_roof_of_a_pynq() -> None:
+    """25.6 GMAC/s as vta.md says; 3.74 and 8.2 bytes a cycle at 100 MHz."""
+    roof = roof_of(PYNQ)
+    assert roof.config == "pynq_z1"
+    assert (roof.gmac_s, roof.weight_gb_s, roof.input_gb_s) == pytest.approx((25.6, 0.374, 0.82))
