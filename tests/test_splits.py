@@ -138,16 +138,22 @@ def test_tiles_on_a_cpu_hold_the_weights_once() -> None:
     assert sizes[1] - sizes[0] < tile.weight_bytes
 
 
-def test_functions_that_are_all_on_vta_are_measured(unsplit: Compiled) -> None:
-    """This network has a depthwise convolution, which runs on the CPU; its stages need not."""
-    assert unsplit.plan.functions["network"].measured_ms == {}
-    compiled = compile_network(
-        network(Floats(1, 3, 12, 12).build(lambda f: f.conv(f.x, 8, 3, "only"))),
-        parse_targets("vta:ultra96"),
-    )
-    (module,) = compiled.modules
+def test_functions_that_are_all_on_vta_are_measured() -> None:
+    """A kernel that no buffer holds is the CPU's."""
+
+    def compiled(kernel: int) -> Compiled:
+        def body(f: Floats) -> Any:
+            return f.conv(f.conv(f.x, 1, 3, "small"), 1, kernel, "last")
+
+        return compile_network(
+            network(Floats(1, 3, 46, 46).build(body)), parse_targets("vta:ultra96")
+        )
+
+    whole, mixed = compiled(3), compiled(47)
+    (module,) = whole.modules
     milliseconds = sum(program["ms"] for program in module.stats.values())
-    assert compiled.plan.functions["network"].measured_ms == {"ultra96": milliseconds}
+    assert whole.plan.functions["network"].measured_ms == {"ultra96": milliseconds}
+    assert mixed.plan.functions["network"].measured_ms == {}
 
 
 def test_progress_goes_forward_and_names_functions(net: Network) -> None:

@@ -60,19 +60,22 @@ def bound_of(layer: Layer, config: VtaConfig) -> Bound:
     """Return a layer's bound; a pool behind a convolution counts as a layer of its own beside it.
 
     Compute is the useful multiply-accumulates, one reset and three ALU operations an output
-    element.
+    element. An output of a group narrower than a block meets only its share of an input element's
+    lanes, and of a weight element's: a depthwise product takes a whole micro-op and 256 bytes.
     """
     timing = Timing.of(config)
     source = layer.source.in_elements(config).size
     output = layer.target.in_elements(config).size
-    weights = 0.0
+    weights, spread = 0.0, 1.0
     if isinstance(layer, Conv):
-        weights = float(layer.weight.size) if layer.weights is Weights.DENSE else 0.0
+        if layer.groups > 1:
+            spread = max(config.block / layer.weight.shape[1], 1.0)
+        weights = layer.weight.size * spread if layer.weights is Weights.DENSE else 0.0
         if layer.pool is not None:
             output += layer.pool.target.in_elements(config).size
         if layer.skip_shift is not None:
             source += layer.target.in_elements(config).size
-    gemm = layer.macs / (config.batch * config.block**2)
+    gemm = layer.macs / (config.batch * config.block**2) * spread
     element = timing.gemm_uop + ALU_OPS * timing.alu_uop
     stored = layer.output if isinstance(layer, Conv) else layer.target
     return Bound(

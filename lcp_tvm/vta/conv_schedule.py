@@ -198,7 +198,7 @@ def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes
     """
     inputs = acc = scratch = 0
     limits = _limits(shape, tiling, config)
-    for box in tiling.boxes(shape.output):
+    for box in tiling.boxes(shape.output, shape.together):
         whole = computed(shape, box)
         reach = reach_of(whole, shape.source, shape.window)
         for chunk in chunks(shape, tiling, box):
@@ -224,7 +224,8 @@ def own_weights(shape: ConvShape, blocks: int, chunk: int) -> int:
     """Weight elements of the kernels of a tile's chunk."""
     if shape.weights is Weights.UNIFORM:
         return 1
-    return blocks * chunk * prod(shape.window.kernel)
+    meets = chunk if shape.weights is Weights.DENSE else 1
+    return blocks * meets * prod(shape.window.kernel)
 
 
 def schedule(
@@ -245,7 +246,7 @@ def schedule(
     skip_slots = Slots(input_slots.end, sizes.skip, tiling.skip_slots)
     weight_slots = Slots(bases[Space.WGT], sizes.weights, tiling.weight_slots)
     acc_slots = Slots(bases[Space.OUT], sizes.acc, tiling.acc_slots)
-    for index, box in enumerate(tiling.boxes(shape.output)):
+    for index, box in enumerate(tiling.boxes(shape.output, shape.together)):
         whole = computed(shape, box)
         reach = reach_of(whole, shape.source, shape.window)
         products = [
@@ -308,6 +309,7 @@ def _pool_steps(shape: ConvShape, box: Box) -> tuple[PoolStep, ...]:
 
 def _reuse(shape: ConvShape, tiling: Tiling) -> int:
     """How often a list of micro-ops is used, roughly; a power of two."""
+    reduced = shape.group.inputs if shape.weights is Weights.DENSE else 1
     times = prod(
         -(-total // step)
         for total, step in (
@@ -315,7 +317,7 @@ def _reuse(shape: ConvShape, tiling: Tiling) -> int:
             (shape.output.frames, tiling.frames),
             (shape.output.height, tiling.rows),
             (shape.output.width, tiling.columns),
-            (shape.source.channels, tiling.chunk),
+            (reduced, tiling.chunk),
         )
     )
     lists = tiling.input_slots * tiling.weight_slots * tiling.acc_slots

@@ -7,6 +7,8 @@ constant input block, the residual a scaled identity.
 
 from __future__ import annotations
 
+from math import gcd, lcm
+
 import numpy as np
 
 from lcp_tvm.vta.config import VtaConfig
@@ -27,12 +29,12 @@ from lcp_tvm.vta.conv_schedule import (
 )
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import AluOp
-from lcp_tvm.vta.layer import Conv
+from lcp_tvm.vta.layer import Conv, Weights
 from lcp_tvm.vta.nest import ONE_UOP, SAFE_DISTANCE, Dim, Nest, elementwise
 from lcp_tvm.vta.packing import bias_block_count, pack_tile_weights
 from lcp_tvm.vta.search import best_tiling
 from lcp_tvm.vta.step import Range, Space
-from lcp_tvm.vta.tiling import ConvShape, Span, Tiling
+from lcp_tvm.vta.tiling import ConvShape, Group, Span, Tiling
 from lcp_tvm.vta.transfers import input_transfers, output_transfers
 
 GEMM_SHIFT_LIMIT = 6
@@ -42,17 +44,33 @@ GEMM_SHIFT_LIMIT = 6
 def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
     """The sizes that decide the schedule of a convolution."""
     shifts = abs(layer.requantise.shift)
+    group = _group_of(layer, config)
+    blockwise = layer.weights is Weights.DENSE and group == Group(1, 1)
     return ConvShape(
         source=layer.source.in_elements(config),
         target=layer.target.in_elements(config),
         window=layer.window,
         pool=layer.pool.window if layer.pool else None,
         output=layer.output.in_elements(config),
-        weights=layer.weights,
+        weights=Weights.BLOCKWISE if blockwise else layer.weights,
+        group=group,
         bias_blocks=bias_block_count(layer.bias, config.block),
         alu_ops=2 + -(-shifts // 15) + (1 if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT else 0),
         skip=layer.skip_shift is not None,
         distance=max(SAFE_DISTANCE, config.hazard_distance),
+    )
+
+
+def _group_of(layer: Conv, config: VtaConfig) -> Group:
+    """Return the fewest groups of channels that fill blocks on both sides, as blocks."""
+    sides = [plane.channels // layer.groups for plane in (layer.source, layer.target)]
+    together = lcm(*(config.block // gcd(config.block, channels) for channels in sides))
+    planes = (plane.in_elements(config) for plane in (layer.source, layer.target))
+    return Group(
+        *(
+            min(together * channels // config.block, plane.channels)
+            for channels, plane in zip(sides, planes, strict=True)
+        )
     )
 
 
@@ -152,7 +170,7 @@ class _Emission:
         if key not in self.packed:
             shift = self.layer.skip_shift
             elements = pack_tile_weights(
-                self.layer, action.blocks, action.chunk,
+                self.layer, self.shape.weights, action.blocks, action.chunk,
                 self.shape.bias_blocks if action.extras else 0,
                 min(shift, GEMM_SHIFT_LIMIT) if action.extras and shift is not None else None,
                 self.emitter.config.block,

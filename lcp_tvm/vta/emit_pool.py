@@ -84,7 +84,7 @@ def emit_pool(
     accs = _slots(emitter, Space.OUT, size + outputs, tiling.acc_slots)
     identity = Range(Space.WGT, emitter.reserve(Space.WGT, 1), 1)
     emitter.load_weights(identity.start, weight_base, 1)
-    for index, box in enumerate(tiling.boxes(target_planes)):
+    for index, box in enumerate(tiling.boxes(target_planes, target_planes.channels)):
         reach = reach_of(box, layer.source, layer.window)
         slot, _ = inputs.take(index)
         for run in input_transfers(source_planes, box.blocks, reach):

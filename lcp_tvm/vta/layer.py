@@ -13,11 +13,13 @@ from lcp_tvm.vta.config import VtaConfig
 class Weights(Enum):
     """How a convolution's weights relate its input to its output channels.
 
-    DENSE    every input block meets every output block.
-    UNIFORM  one diagonal ``m * I`` for all blocks and kernel positions: sums and identities.
+    DENSE      every input block of a group meets every output block of it.
+    BLOCKWISE  every block meets the one with its own number: depthwise, groups within a block.
+    UNIFORM    the same, with one diagonal ``m * I`` for all: sums and identities.
     """
 
     DENSE = "dense"
+    BLOCKWISE = "blockwise"
     UNIFORM = "uniform"
 
 
@@ -78,7 +80,8 @@ class Pool:
 class Conv:
     """Convolution, dense layer, addition or average pooling: all are GEMM, then requantise.
 
-    ``weight`` is int8 ``[O, I, kh, kw]`` (DENSE) or the scalar on the diagonal (UNIFORM);
+    ``weight`` is int8 ``[O, I / groups, kh, kw]`` (DENSE; how channels lie in blocks is not yet
+    known) or the scalar on the diagonal (UNIFORM);
     ``bias`` is int32 ``[O]``, rounding constant included. ``skip_shift`` is the left shift
     of the second operand, None when there is none. ``pool`` takes the maximum of what
     requantising makes of ``target``; only that is stored.

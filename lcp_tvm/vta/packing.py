@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lcp_tvm.vta.layer import Conv, Weights
-from lcp_tvm.vta.tiling import Span
+from lcp_tvm.vta.tiling import Span, cut
 
 _UNIT = 127
 """What the constant input block holds in every lane but the first, which holds 1."""
@@ -58,30 +58,64 @@ def pack_bias(bias: np.ndarray, count: int, block: int) -> np.ndarray:
 
 
 def pack_tile_weights(
-    layer: Conv, blocks: Span, chunk: Span, bias_blocks: int, skip_shift: int | None, block: int
+    layer: Conv,
+    weights: Weights,
+    blocks: Span,
+    chunk: Span,
+    bias_blocks: int,
+    skip_shift: int | None,
+    block: int,
 ) -> np.ndarray:
     """Weight elements of one tile: kernels, then bias, then the residual's identity.
+
+    Parameters
+    ----------
+    weights : how the layer's channels meet in blocks.
 
     Returns
     -------
     int8 ``[elements, block_out, block_in]``; kernels are ordered output block, input block,
     row, column.
     """
-    outputs = slice(blocks.begin * block, blocks.end * block)
-    if layer.weights is Weights.UNIFORM:
-        parts = [(np.eye(block, dtype=np.int8) * layer.weight.astype(np.int8))[None]]
-    else:
-        kernel = layer.weight[outputs, chunk.begin * block : chunk.end * block]
-        kernel = _pad(_pad(kernel, 0, blocks.size * block), 1, chunk.size * block)
-        kh, kw = kernel.shape[2:]
-        tiles = kernel.reshape(blocks.size, block, chunk.size, block, kh, kw)
-        parts = [tiles.transpose(0, 2, 4, 5, 1, 3).reshape(-1, block, block)]
+    match weights:
+        case Weights.UNIFORM:
+            parts = [(np.eye(block, dtype=np.int8) * layer.weight.astype(np.int8))[None]]
+        case Weights.BLOCKWISE:
+            parts = [_kernels(layer, one, one, block) for one in cut(blocks, 1)]
+        case Weights.DENSE:
+            parts = [_kernels(layer, blocks, chunk, block)]
     if bias_blocks:
-        bias = _pad(layer.bias[outputs], 0, blocks.size * block)
+        bias = layer.bias[blocks.begin * block : blocks.end * block]
+        bias = _pad(bias, 0, blocks.size * block)
         parts.append(pack_bias(bias, bias_blocks, block).reshape(-1, block, block))
     if skip_shift is not None:
         parts.append(np.eye(block, dtype=np.int8)[None] << np.int8(skip_shift))
     return np.concatenate(parts)
+
+
+def _kernels(layer: Conv, blocks: Span, chunk: Span, block: int) -> np.ndarray:
+    """Kernels between output and input blocks, int8 ``[elements, block_out, block_in]``."""
+    outputs = Span(blocks.begin * block, min(blocks.end * block, layer.target.channels))
+    inputs = Span(chunk.begin * block, min(chunk.end * block, layer.source.channels))
+    kernel = _between(layer, outputs, inputs)
+    kernel = _pad(_pad(kernel, 0, blocks.size * block), 1, chunk.size * block)
+    kh, kw = kernel.shape[2:]
+    tiles = kernel.reshape(blocks.size, block, chunk.size, block, kh, kw)
+    return tiles.transpose(0, 2, 4, 5, 1, 3).reshape(-1, block, block)
+
+
+def _between(layer: Conv, outputs: Span, inputs: Span) -> np.ndarray:
+    """Kernels between two ranges of channels, zero for channels of different groups."""
+    kernel = layer.weight[outputs.begin : outputs.end]
+    if layer.groups == 1:
+        return kernel[:, inputs.begin : inputs.end]
+    width = kernel.shape[1]
+    group = np.arange(outputs.begin, outputs.end) // (layer.target.channels // layer.groups)
+    column = (group * width - inputs.begin)[:, None] + np.arange(width)
+    row, lane = np.nonzero((column >= 0) & (column < inputs.size))
+    between = np.zeros((outputs.size, inputs.size, *kernel.shape[2:]), dtype=np.int8)
+    between[row, column[row, lane]] = kernel[row, lane]
+    return between
 
 
 def _pad(array: np.ndarray, axis: int, size: int) -> np.ndarray:

@@ -36,21 +36,21 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
     """Every tiling whose tiles fit the buffers, micro-ops and copies not yet looked at."""
     output, dense = shape.output, shape.weights is Weights.DENSE
     free_inputs = config.inp_depth - 1
-    for blocks, frames, rows, columns in _tile_sizes(output):
+    for blocks, frames, rows, columns in _tile_sizes(output, shape.together):
         tile = blocks * frames * rows * columns
         whole, plane = (frames * area for area in _largest(shape, rows, columns))
         scratch = blocks * whole if shape.pool else 0
         if tile + scratch > config.acc_depth:
             continue
         acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
-        for chunk in _steps(shape.source.channels) if dense else (1,):
+        for chunk in _steps(shape.group.inputs) if dense else (1,):
             inputs = (chunk if dense else blocks) * plane
             weights = own_weights(shape, blocks, chunk)
             weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
             if inputs > free_inputs or weights > config.wgt_depth:
                 break
-            need = -(-shape.source.channels // chunk) if dense else 1
-            tiles = -(-output.channels // blocks)
+            need = -(-shape.group.inputs // chunk) if dense else 1
+            tiles = _block_tiles(shape, blocks)
             for order, skips in product((True, False), (1, 2) if shape.skip else (0,)):
                 if inputs + skips * tile > free_inputs:
                     continue
@@ -68,14 +68,19 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                 )
 
 
-def _tile_sizes(output: Plane) -> Iterator[tuple[int, int, int, int]]:
+def _tile_sizes(output: Plane, together: int) -> Iterator[tuple[int, int, int, int]]:
     """Blocks, frames, rows and columns; several frames only where they are whole."""
     for blocks, columns, rows in product(
-        _steps(output.channels), _steps(output.width, fewest=3), _steps(output.height)
+        _steps(together), _steps(output.width, fewest=3), _steps(output.height)
     ):
         whole = (rows, columns) == (output.height, output.width)
         for frames in _steps(output.frames) if whole else (1,):
             yield blocks, frames, rows, columns
+
+
+def _block_tiles(shape: ConvShape, blocks: int) -> int:
+    """Tiles of ``blocks`` output blocks, about: the last group may have fewer."""
+    return ceil(shape.output.channels / shape.together) * ceil(shape.together / blocks)
 
 
 def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
@@ -163,10 +168,11 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     """Cycles of the busiest unit, and of the first load and the last store."""
     timing = Timing.of(config)
     output, dense = shape.output, shape.weights is Weights.DENSE
-    block_tiles = ceil(output.channels / tiling.blocks)
+    block_tiles = _block_tiles(shape, tiling.blocks)
+    groups = ceil(output.channels / shape.together)
     area_tiles = ceil(output.height / tiling.rows) * ceil(output.width / tiling.columns)
     plane_tiles = area_tiles * ceil(output.frames / tiling.frames)
-    chunk_count = ceil(shape.source.channels / tiling.chunk) if dense else 1
+    chunk_count = ceil(shape.group.inputs / tiling.chunk) if dense else 1
     tiles = block_tiles * plane_tiles
     whole, reach = _largest(shape, tiling.rows, tiling.columns)
 
@@ -182,12 +188,12 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     input_loads, weight_loads = tiles * chunk_count, tiles * chunk_count
     if tiling.blocks_outer:
         if dense and plane_tiles * chunk_count <= tiling.input_slots:
-            input_loads = plane_tiles * chunk_count
+            input_loads = groups * plane_tiles * chunk_count
         if chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
     else:
         if dense and chunk_count <= tiling.input_slots:
-            input_loads = plane_tiles * chunk_count
+            input_loads = groups * plane_tiles * chunk_count
         if block_tiles * chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
     planes = (tiling.chunk if dense else tiling.blocks) * tiling.frames
@@ -223,4 +229,4 @@ def _products(shape: ConvShape) -> int:
     target = shape.target
     spans = (target.channels, target.height, target.width, target.frames)
     box = Box(*(Span(0, size) for size in spans))
-    return work_of(shape, box, Span(0, shape.source.channels)).issue_slots
+    return work_of(shape, box, Span(0, shape.group.inputs)).issue_slots

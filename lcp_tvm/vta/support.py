@@ -22,11 +22,6 @@ ConvConstraint = Callable[[Conv, VtaConfig], str | None]
 PoolConstraint = Callable[[MaxPool, VtaConfig], str | None]
 
 
-def one_group(layer: Conv, config: VtaConfig) -> str | None:
-    """Convolutions have one group; grouped and depthwise ones run on the CPU."""
-    return None if layer.groups == 1 else f"{layer.groups} groups"
-
-
 def padding_fits(layer: MaxPool, config: VtaConfig) -> str | None:
     """Padding is smaller than the (dilated) window."""
     pads, (height, width) = layer.window.padding, layer.window.extent
@@ -72,7 +67,6 @@ def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
 
 
 CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
-    one_group,
     shift_fits,
     scale_fits,
     operand_shift_fits,
@@ -99,8 +93,9 @@ def rule(constraint: Callable[..., object]) -> str:
 _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     (
         "convolution",
-        "`conv2d` int8, bias, optional residual operand, requantise with ReLU, ReLU6 or clip",
-        (one_group, shift_fits, operand_shift_fits, conv_tile_fits),
+        "`conv2d` int8 of any number of groups, depthwise too, bias, optional residual operand, "
+        "requantise with ReLU, ReLU6 or clip",
+        (shift_fits, operand_shift_fits, conv_tile_fits),
     ),
     (
         "dense",

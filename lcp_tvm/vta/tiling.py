@@ -16,10 +16,20 @@ from lcp_tvm.vta.nest import ONE, Dim, Line, Tap, Work
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Input and output blocks that meet one another only."""
+
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConvShape:
     """The sizes that decide a convolution's schedule; planes in elements, not channels.
 
     ``target`` is what the convolution computes, ``output`` what is left of it by ``pool``.
+    ``group`` is what the blocks divide into, the last one may be smaller; all of them where there
+    is nothing to divide.
     ``distance`` is the issue slots to keep between two writes of one accumulator element.
     """
 
@@ -29,10 +39,16 @@ class ConvShape:
     pool: Window | None
     output: Plane
     weights: Weights
+    group: Group
     bias_blocks: int
     alu_ops: int
     skip: bool
     distance: int
+
+    @property
+    def together(self) -> int:
+        """Output blocks that a tile can hold: those of one group, or any number of single ones."""
+        return self.group.outputs if self.weights is Weights.DENSE else self.output.channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +114,11 @@ class Tiling:
     skip_slots: int = 0
     frames: int = 1
 
-    def boxes(self, output: Plane) -> Iterator[Box]:
-        """Tiles in execution order."""
-        blocks = spans(output.channels, self.blocks)
+    def boxes(self, output: Plane, together: int) -> Iterator[Box]:
+        """Tiles in execution order, none across a multiple of ``together`` blocks."""
+        blocks = [
+            part for group in spans(output.channels, together) for part in cut(group, self.blocks)
+        ]
         planes = [
             (rows, columns, frames)
             for frames in spans(output.frames, self.frames)
@@ -115,7 +133,12 @@ class Tiling:
 
 def spans(total: int, step: int) -> list[Span]:
     """``total`` cut into intervals of ``step``, the last one shorter."""
-    return [Span(i, min(i + step, total)) for i in range(0, total, step)]
+    return cut(Span(0, total), step)
+
+
+def cut(span: Span, step: int) -> list[Span]:
+    """Return intervals of ``step`` that make up ``span``, the last one shorter."""
+    return [Span(i, min(i + step, span.end)) for i in range(span.begin, span.end, step)]
 
 
 def reach_of(box: Box, source: Plane, window: Window) -> Reach:
@@ -151,9 +174,11 @@ def computed(shape: ConvShape, box: Box) -> Box:
 
 def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
     """Input blocks that a tile of outputs is accumulated over, in chunks."""
-    if shape.weights is Weights.UNIFORM:
+    if shape.weights is not Weights.DENSE:
         return [box.blocks]
-    return spans(shape.source.channels, tiling.chunk)
+    begin = box.blocks.begin // shape.group.outputs * shape.group.inputs
+    group = Span(begin, min(begin + shape.group.inputs, shape.source.channels))
+    return cut(group, tiling.chunk)
 
 
 def work_of(shape: ConvShape, box: Box, chunk: Span) -> Work:
@@ -170,29 +195,32 @@ def window_work(source: Plane, window: Window, box: Box, chunk: Span, weights: W
     reach = reach_of(box, source, window)
     (kh, kw), (top, left) = window.kernel, window.padding[:2]
     width = reach.columns.size
-    dense = weights is Weights.DENSE
-    taps = kh * kw
+    step, taps = 0 if weights is Weights.UNIFORM else 1, kh * kw
     rows = Line(
         _taps(box.rows, kh, window.stride[0], window.dilation[0], top, source.height),
-        (0, window.dilation[0] * width, kw if dense else 0),
+        (0, window.dilation[0] * width, kw * step),
         (box.columns.size, window.stride[0] * width, 0),
         (box.rows.begin * window.stride[0] - top - reach.rows.begin) * width,
     )
     columns = Line(
         _taps(box.columns, kw, window.stride[1], window.dilation[1], left, source.width),
-        (0, window.dilation[1], 1 if dense else 0),
+        (0, window.dilation[1], step),
         (1, window.stride[1], 0),
         box.columns.begin * window.stride[1] - left - reach.columns.begin,
     )
     plane = box.rows.size * box.columns.size
     frames = box.frames.size
-    if not dense:  # blocks and frames alike are planes side by side
+    if weights is Weights.UNIFORM:  # blocks and frames alike are planes side by side
         planes = Dim(box.blocks.size * frames, plane, reach.area, 0)
         return Work(ONE, planes, ONE, rows, columns)
+    each = Dim(frames, plane, reach.area, 0)
+    if weights is Weights.BLOCKWISE:
+        blocks = Dim(box.blocks.size, frames * plane, reach.size, taps)
+        return Work(ONE, blocks, each, rows, columns)
     return Work(
         Dim(chunk.size, 0, reach.size, taps),
         Dim(box.blocks.size, frames * plane, 0, chunk.size * taps),
-        Dim(frames, plane, reach.area, 0),
+        each,
         rows,
         columns,
     )

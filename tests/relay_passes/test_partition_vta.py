@@ -58,15 +58,26 @@ def test_neighbours_become_one_program() -> None:
     assert partition.reasons == ()
 
 
-def test_depthwise_goes_to_the_cpu_between_two_programs() -> None:
+def test_depthwise_is_in_one_program_with_its_neighbours() -> None:
     def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
         x = conv(emit, params[0], (16, 16))
         return conv(emit, conv(emit, x, (16, 16), groups=16), (16, 16))
 
     partition = partition_vta(builders.module_of({"x": (1, 16, 8, 8)}, body), PYNQ)
+    assert kinds(partition) == {"vta_0": ["conv2d", "conv2d", "conv2d"]}
+    assert partition.reasons == ()
+
+
+def test_a_sigmoid_goes_to_the_cpu_between_two_programs() -> None:
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        x = conv(emit, params[0], (16, 16))
+        bent = emit(R.sigmoid(emit(R.astype(x, "float32"))))
+        return conv(emit, emit(R.astype(bent, "int8")), (16, 16))
+
+    partition = partition_vta(builders.module_of({"x": (1, 16, 8, 8)}, body), PYNQ)
     assert kinds(partition) == {"vta_0": ["conv2d"], "vta_1": ["conv2d"]}
     (reason,) = partition.reasons
-    assert "16 groups" in reason
+    assert reason.startswith("sigmoid")
 
 
 def test_a_residual_block_with_a_projection_is_one_program() -> None:

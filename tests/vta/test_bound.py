@@ -40,6 +40,13 @@ def test_a_pool_behind_a_convolution_counts_beside_it() -> None:
     assert bound.store == pytest.approx(16 * 16 / 8.2)
 
 
+def test_a_depthwise_product_takes_a_whole_micro_op() -> None:
+    layer = _layer(builders.conv(RNG, (64, 8, 8), 64, (3, 3), padding=(1, 1, 1, 1), groups=64))
+    bound = bound_of(layer, PYNQ)
+    assert bound.compute == (9 + 7) * 4 * 64
+    assert bound.load == pytest.approx(4 * 9 * 256 / 3.74 + 64 * 64 / 8.2)
+
+
 def test_what_took_the_most_is_named() -> None:
     counters = {"gemm_uops": 100, "alu_uops": 60, "bytes": {"WGT": 256}, "rows": {"WGT": 1}}
     assert busiest({**counters, "instructions": {}}, PYNQ) == "ALU"

@@ -66,3 +66,32 @@ def test_estimate_is_within_three_per_cent(
         skip_shift=skip_shift,
     )
     assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "size", "kernel", "stride"),
+    [
+        (32, 32, 112, 3, 1),
+        (96, 96, 112, 3, 2),
+        (240, 240, 28, 5, 1),
+        (672, 672, 14, 5, 2),
+        (1024, 1024, 7, 3, 1),
+        (256, 32, 28, 3, 1),
+        (240, 3, 28, 1, 1),
+        (96, 8, 28, 3, 1),
+    ],
+)
+def test_estimate_of_groups_is_within_three_per_cent(
+    channels: int, groups: int, size: int, kernel: int, stride: int
+) -> None:
+    rng = np.random.default_rng(0)
+    module = builders.conv(
+        rng,
+        (channels, size, size),
+        channels,
+        (kernel, kernel),
+        stride=(stride, stride),
+        padding=(kernel // 2,) * 4,
+        groups=groups,
+    )
+    assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)

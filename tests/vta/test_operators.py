@@ -86,6 +86,38 @@ def convolutions(draw: st.DrawFn) -> tvm.IRModule:
 
 
 @st.composite
+def grouped_convolutions(draw: st.DrawFn) -> tvm.IRModule:
+    """Groups of any width and number, depthwise among them, with ReLU6 and a residual operand."""
+    groups = draw(st.integers(2, 70))
+    width, wider = draw(st.sampled_from([(1, 1), (1, 1), (1, 2), (1, 3), (4, 4), (12, 5), (16, 8)]))
+    if draw(st.booleans()):
+        groups, width, wider = draw(st.integers(2, 5)), *draw(st.tuples(*[st.integers(1, 40)] * 2))
+    kernel = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    return builders.conv(
+        np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
+        (groups * width, *(draw(st.integers(e, e + 14)) for e in extent)),
+        groups * wider,
+        kernel,
+        stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        padding=tuple(draw(st.integers(0, e - 1)) for e in (*extent, *extent)),
+        dilation=dilation,
+        groups=groups,
+        skip_shift=draw(st.none() | st.integers(0, 8)),
+        shift=draw(st.integers(0, 14)),
+        bounds=draw(st.sampled_from([(-128, 127), (0, 127), (0, 96)])),
+        bias_limit=draw(st.sampled_from([0, 100, 10**5])),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(module=grouped_convolutions(), seed=st.integers(0, 1000))
+def test_convolution_of_any_groups(module: tvm.IRModule, seed: int) -> None:
+    check(module, np.random.default_rng(seed))
+
+
+@st.composite
 def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     """Convolutions with a pool that lies in one instruction list with them, where it can."""
     window = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
@@ -282,6 +314,8 @@ def test_every_kind_of_layer_on_an_array_of_32_by_32(rng: np.random.Generator) -
     pads = (1, 1, 1, 1)
     check(builders.conv(rng, (40, 13, 9), 70, (3, 3), padding=pads, skip_shift=9), rng, wide)
     check(builders.conv(rng, (3, 30, 31), 64, (7, 7), stride=(2, 2)), rng, wide)
+    check(builders.conv(rng, (72, 13, 9), 72, (3, 3), padding=pads, groups=72), rng, wide)
+    check(builders.conv(rng, (72, 13, 9), 48, (3, 3), padding=pads, groups=3), rng, wide)
     check(builders.dense(rng, (512,), 10, shift=10), rng, wide)
     check(builders.mean((70, 7, 7), 84, 12), rng, wide)
     pool = builders.max_pool((70, 13, 13), (3, 3), stride=(2, 2), padding=pads, ceil_mode=False)
