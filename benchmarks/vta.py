@@ -22,16 +22,19 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from tvm.relax import op as R
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lcp_tvm.compiler import Compiled, compile_network  # noqa: E402
+from lcp_tvm.frontend.export import to_onnx  # noqa: E402
 from lcp_tvm.frontend.onnx import load_onnx  # noqa: E402
 from lcp_tvm.split_text import parse_split  # noqa: E402
 from lcp_tvm.targets import parse_targets  # noqa: E402
 from lcp_tvm.vta.config import load_config  # noqa: E402
 from tests.networks import light_network, resnet18, vgg16  # noqa: E402
+from tests.tables.yolov2 import yolov2  # noqa: E402
 
 OUTPUT = Path(__file__).with_suffix(".csv")
 CONFIG = load_config("pynq_z1")
@@ -77,6 +80,13 @@ ROWS = (
     Row("resnet18 lcp:2, a branch", resnet18, everything, "32 ms", split="lcp:2"),
     Row("resnet50", lambda: light_network("resnet50"), everything, "88 %"),
     Row("vgg16 convolutions", vgg16, convolution, "93 %"),
+    Row("yolov2, first 16 layers, 416x416", lambda: to_onnx(yolov2(416)), everything, "85 %"),
+    Row(
+        "the same with ReLU",
+        lambda: to_onnx(yolov2(416, activation=R.nn.relu)),
+        everything,
+        "85 %",
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
+from lcp_tvm.vta.layer import Slope
 
 INT32_LIMIT = 2**31
 
@@ -58,9 +59,10 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Accumulator:
-    """``clip(expr + bias + operands, low, high)`` in int32; all but ``expr`` not yet emitted.
+    """``clip(leaky(expr + bias + operands), low, high)`` in int32; only ``expr`` is emitted yet.
 
-    The bias waits because the rounding constant of the requantisation goes into it.
+    The bias waits because the rounding constant of the requantisation goes into it, leaky ReLU
+    because it is cheaper and not worse on the few bits that requantising leaves.
     """
 
     expr: relax.Expr
@@ -68,12 +70,18 @@ class Accumulator:
     bound: NDArray[np.int64]  # largest magnitude of expr, broadcastable against it
     bias: NDArray[np.int64] | None = None  # broadcastable; an array for convolution and dense
     operands: tuple[Operand, ...] = ()
+    slope: Slope | None = None  # of leaky ReLU's negative side
     low: float = -math.inf  # clip bounds in real units
     high: float = math.inf
 
     @property
     def clipped(self) -> bool:
         return self.low > -math.inf or self.high < math.inf
+
+    @property
+    def activated(self) -> bool:
+        """Whether anything happens behind the sum."""
+        return self.clipped or self.slope is not None
 
 
 Value = Plain | Fixed | Int8 | Accumulator
@@ -103,7 +111,7 @@ def refine(acc: Accumulator, bits: int, emit: Emit) -> Accumulator:
     shift = bits - acc.bits
     if shift == 0:
         return acc
-    if acc.operands or acc.clipped:
+    if acc.operands or acc.activated:
         acc = settle(acc, emit)
     if shift > 31 or np.max(acc.bound) << shift >= INT32_LIMIT:
         raise ModelError(
@@ -121,7 +129,7 @@ def refine(acc: Accumulator, bits: int, emit: Emit) -> Accumulator:
 
 
 def settle(acc: Accumulator, emit: Emit) -> Accumulator:
-    """Emit bias, operands and clip: what is left is one int32 expression.
+    """Emit bias, operands, leaky ReLU and clip: what is left is one int32 expression.
 
     Raises
     ------
@@ -142,6 +150,8 @@ def settle(acc: Accumulator, emit: Emit) -> Accumulator:
         expr = emit(relax.op.add(expr, int32(acc.bias)), f"{name}_bias")
     for operand in acc.operands:
         expr = emit(relax.op.add(expr, operand.expr), f"{name}_add")
+    if acc.slope is not None:
+        expr = _leak(expr, acc.slope, bound, emit)
     if acc.clipped:
         low, high = (
             max(-INT32_LIMIT, half_up(acc.low, acc.bits)) if acc.low > -math.inf else -INT32_LIMIT,
@@ -153,12 +163,29 @@ def settle(acc: Accumulator, emit: Emit) -> Accumulator:
     return Accumulator(expr=expr, bits=acc.bits, bound=bound)
 
 
+def _leak(expr: relax.Expr, slope: Slope, bound: NDArray[np.int64], emit: Emit) -> relax.Expr:
+    """``max(expr, expr * slope)``, the product rounded half up."""
+    name = name_of(expr)
+    largest = int(np.max(bound)) * slope.factor + slope.rounding
+    if largest >= INT32_LIMIT:
+        raise ModelError(
+            f"layer {name}: its leaky ReLU can reach {largest}, 32 bits hold {INT32_LIMIT - 1}; "
+            "give its weights or its input a coarser scale"
+        )
+    scaled = emit(relax.op.multiply(expr, int32(slope.factor)), f"{name}_scaled")
+    scaled = emit(relax.op.add(scaled, int32(slope.rounding)), f"{name}_rounded")
+    scaled = emit(relax.op.right_shift(scaled, int32(slope.shift)), f"{name}_leak")
+    return emit(relax.op.maximum(expr, scaled), f"{name}_leaky")
+
+
 def requantise(acc: Accumulator, bits: int, name: str, emit: Emit) -> Int8:
     """Round half up to ``bits`` fraction bits, clip to the activation's bounds, narrow to int8."""
     shift = acc.bits - bits
     low, high = acc.low, acc.high
     acc = replace(acc, low=-math.inf, high=math.inf)
+    slope = None
     if shift > 0:
+        slope, acc = acc.slope, replace(acc, slope=None)
         if shift > 30:
             raise ModelError(
                 f"tensor {name}: {bits} fraction bits are {shift} fewer than its accumulator's; "
@@ -170,6 +197,8 @@ def requantise(acc: Accumulator, bits: int, name: str, emit: Emit) -> Int8:
     expr = sums.expr
     if shift > 0:
         expr = emit(relax.op.right_shift(expr, int32(shift)), f"{name}_shift")
+        if slope is not None:
+            expr = _leak(expr, slope, sums.bound >> shift, emit)
     elif shift < 0:
         if np.max(sums.bound) << min(-shift, 8) >= INT32_LIMIT:
             # Magnitudes from 128 up saturate after any left shift, so do not let them overflow.

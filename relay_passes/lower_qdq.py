@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import tvm
@@ -38,6 +39,7 @@ from lcp_tvm.relay_passes.fixed_point import (
     widen,
 )
 from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
+from lcp_tvm.vta.layer import Slope
 
 
 class _Lowering:
@@ -186,7 +188,7 @@ def _add(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
 
 def _add_tensors(low: _Lowering, acc: Accumulator, other: Accumulator) -> Value:
     bits = max(acc.bits, other.bits)
-    if acc.clipped:
+    if acc.activated:
         acc = settle(acc, low.emit)
     acc = refine(acc, bits, low.emit)
     other = refine(settle(other, low.emit), bits, low.emit)
@@ -205,7 +207,7 @@ def _add_constant(
     if isinstance(value, Int8) and np.any(scaled != np.rint(scaled)):
         return None
     acc = low.widened(value)
-    if acc.clipped or acc.operands:
+    if acc.activated or acc.operands:
         acc = settle(acc, low.emit)
     before = np.zeros((), np.int64) if acc.bias is None else acc.bias
     rounded = np.floor(scaled + 0.5)
@@ -246,6 +248,33 @@ def _clamp(
     ):
         return requantise(acc, value.bits, var.name, low.emit)
     return acc
+
+
+def _leaky_relu(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    value, slope = low.value(call.args[0]), nearest_slope(float(call.attrs.alpha))
+    if slope is None or not isinstance(value, Int8 | Accumulator):
+        return None
+    acc = low.widened(value)
+    if acc.activated:
+        acc = settle(acc, low.emit)
+    return replace(acc, slope=slope)
+
+
+def nearest_slope(alpha: float) -> Slope | None:
+    """The slope of least terms that changes no int8 number by a whole step, of those the nearest.
+
+    Every term beyond the first is a shift and an addition. None where ``alpha`` is not between
+    0 and 1: then leaky ReLU is not the larger of a number and its product.
+    """
+    if not 0 < alpha < 1:
+        return None
+    errors = {
+        (factor, shift): abs(factor * 2.0**-shift - alpha)
+        for factor, shift in product(range(1, 32, 2), range(1, 13))
+    }
+    near = [slope for slope, error in errors.items() if 128 * error < 1]
+    factor, shift = min(near, key=lambda slope: (slope[0].bit_count(), errors[slope]))
+    return Slope(factor, shift, 1 << shift - 1)
 
 
 def _mean(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
@@ -333,6 +362,7 @@ _RULES: dict[str, _Rule] = {
     "relax.matmul": _matmul,
     "relax.add": _add,
     "relax.nn.relu": _relu,
+    "relax.nn.leakyrelu": _leaky_relu,
     "relax.clip": _clip,
     "relax.mean": _mean,
     "relax.nn.max_pool2d": _max_pool2d,

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcp_tvm.quantise.calibrate import TensorStatistics
-from lcp_tvm.quantise.graph import Graph, Layer, shape_of
+from lcp_tvm.quantise.graph import ACTIVATIONS, Graph, Layer, shape_of
 
 SWEEPS = 12  # at most; ranges settle to a few per cent within ten
 SETTLED = 1.02  # largest factor of the last sweep
 LIMIT = 2.0**10  # largest factor of one channel in one sweep
 HEADROOM = 1.25  # a channel counts as unclipped if it stays this factor below the bound
 
-_LINKS = frozenset({"nn.relu", "clip", "nn.max_pool2d", "mean", "reshape", "add"})
+_LINKS = ACTIVATIONS | {"nn.max_pool2d", "mean", "reshape", "add"}
 
 Factors = NDArray[np.float64]
 """[channels], or [outputs, inputs] of ranges."""

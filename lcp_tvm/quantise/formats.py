@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcp_tvm.quantise.calibrate import TensorStatistics
-from lcp_tvm.quantise.graph import Graph, Layer
+from lcp_tvm.quantise.graph import ACTIVATIONS, Graph, Layer
 from lcp_tvm.quantise.points import Points
 from lcp_tvm.quantise.threshold import best_bits, best_weight_bits
 
@@ -92,7 +92,7 @@ def _coarsen(graph: Graph, points: Points, scales: dict[str, int], weights: dict
             weights[layer.name] -= 1
     outputs = {layer.output for layer in graph.layers}
     for name in points.quantised:
-        if name not in outputs and graph.op(name) in ("add", "nn.relu", "clip"):
+        if name not in outputs and graph.op(name) in {"add", *ACTIVATIONS}:
             source = graph.operands(name)[0]
             while source not in scale_of:
                 source = graph.operands(source)[0]

@@ -17,6 +17,9 @@ from lcp_tvm.relay_passes.body import Body
 
 Array = NDArray[np.float32]
 
+ACTIVATIONS = frozenset({"nn.relu", "clip", "nn.leakyrelu"})
+"""Operators that a layer's accumulator can do before it becomes int8."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -227,7 +230,7 @@ def _extend(graph: Graph, layer: Layer, chains: Mapping[str, int]) -> Layer:
         if skip is not None:
             layer = replace(layer, skip=skip, output=reader)
             reader = graph.sole_reader(reader)
-    if reader is not None and graph.op(reader) in ("nn.relu", "clip"):
+    if reader is not None and graph.op(reader) in ACTIVATIONS:
         layer = replace(layer, output=reader)
     return layer
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lcp_tvm.quantise.graph import Graph, shape_of
+from lcp_tvm.quantise.graph import ACTIVATIONS, Graph, shape_of
 
-_ACTIVATIONS = frozenset({"nn.relu", "clip"})
 _PASSES = frozenset({"nn.max_pool2d", "reshape", "concat"})  # keep the scale of what they read
 
 
@@ -87,10 +86,8 @@ def _computes(graph: Graph, name: str) -> bool:
         return sorted(int(axis) % 4 for axis in axes) == [2, 3]
     if op == "add":
         reader = graph.sole_reader(name)
-        return _same_shapes(graph, name) and (
-            reader is None or graph.op(reader) not in _ACTIVATIONS
-        )
-    return op in _ACTIVATIONS
+        return _same_shapes(graph, name) and (reader is None or graph.op(reader) not in ACTIVATIONS)
+    return op in ACTIVATIONS
 
 
 def _same_shapes(graph: Graph, add: str) -> bool:

@@ -19,6 +19,7 @@ from lcp_tvm.vta.layer import (
     Plane,
     Pool,
     Requantise,
+    Slope,
     Weights,
     Window,
     plane_of,
@@ -44,7 +45,7 @@ class Composite:
 def composites() -> list[Composite]:
     """All composites, the largest forms first: FuseOpsByPattern takes the first that fits."""
     return [
-        *_pooled_convolutions(),
+        _pooled_convolution(),
         *_convolutions(),
         *_denses(),
         *_additions(),
@@ -53,14 +54,23 @@ def composites() -> list[Composite]:
     ]
 
 
-def _requantised(acc: DFPattern, parts: dict[str, DFPattern], shifted: bool) -> DFPattern:
-    """right_shift -> clip -> astype(int8)."""
-    if shifted:
-        parts["shift"] = is_const()
-        acc = is_op("relax.right_shift")(acc, parts["shift"])
+def _requantised(acc: DFPattern, parts: dict[str, DFPattern]) -> DFPattern:
+    """[right_shift] [-> leaky ReLU] -> clip -> astype(int8)."""
+    parts["shift"] = is_const()
+    acc = is_op("relax.right_shift")(acc, parts["shift"]) | acc
+    acc = _leaky(acc, parts) | acc
     parts["clip"] = is_op("relax.clip")(acc, wildcard(), wildcard())
     parts["result"] = is_op("relax.astype")(parts["clip"])
     return parts["result"]
+
+
+def _leaky(acc: DFPattern, parts: dict[str, DFPattern]) -> DFPattern:
+    """maximum(acc, multiply -> add -> right_shift)."""
+    names = ("factor", "rounding", "leak")
+    parts |= {f"slope_{name}": is_const() for name in names}
+    factor, rounding, shift = (parts[f"slope_{name}"] for name in names)
+    scaled = is_op("relax.add")(is_op("relax.multiply")(acc, factor), rounding)
+    return is_op("relax.maximum")(acc, is_op("relax.right_shift")(scaled, shift))
 
 
 def _operand(parts: dict[str, DFPattern], name: str, aligned: bool) -> DFPattern:
@@ -74,52 +84,49 @@ def _operand(parts: dict[str, DFPattern], name: str, aligned: bool) -> DFPattern
     return is_op("relax.left_shift")(wide, parts[f"{name}_shift"])
 
 
-def _epilogues(anchor: str) -> Iterator[tuple[str, bool | None, bool]]:
-    """(composite name, residual operand aligned or not or None, shifted or not)."""
-    for skip, shifted in product((True, False, None), (True, False)):
-        yield f"vta.{anchor}" + ("" if skip is None else "_add"), skip, shifted
+def _epilogues(anchor: str) -> Iterator[tuple[str, bool | None]]:
+    """(composite name, residual operand aligned or not or None)."""
+    for skip in (True, False, None):
+        yield f"vta.{anchor}" + ("" if skip is None else "_add"), skip
 
 
-def _finish(
-    parts: dict[str, DFPattern], acc: DFPattern, skip: bool | None, shifted: bool
-) -> DFPattern:
+def _finish(parts: dict[str, DFPattern], acc: DFPattern, skip: bool | None) -> DFPattern:
     parts["bias"] = is_const()
     acc = is_op("relax.add")(acc, parts["bias"])
     if skip is not None:
         acc = is_op("relax.add")(acc, _operand(parts, "skip", skip))
-    return _requantised(acc, parts, shifted)
+    return _requantised(acc, parts)
 
 
-def _pooled_convolutions() -> Iterator[Composite]:
-    for shifted in (True, False):
-        parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
-        parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
-        convolved = _finish(parts, parts["anchor"], None, shifted)
-        parts["pool"] = parts["result"] = is_op("relax.nn.max_pool2d")(convolved)
-        yield Composite("vta.conv2d_max", parts["result"], parts, _read_conv)
+def _pooled_convolution() -> Composite:
+    parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
+    parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
+    convolved = _finish(parts, parts["anchor"], None)
+    parts["pool"] = parts["result"] = is_op("relax.nn.max_pool2d")(convolved)
+    return Composite("vta.conv2d_max", parts["result"], parts, _read_conv)
 
 
 def _convolutions() -> Iterator[Composite]:
-    for name, skip, shifted in _epilogues("conv2d"):
+    for name, skip in _epilogues("conv2d"):
         parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
         parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
-        yield Composite(name, _finish(parts, parts["anchor"], skip, shifted), parts, _read_conv)
+        yield Composite(name, _finish(parts, parts["anchor"], skip), parts, _read_conv)
 
 
 def _denses() -> Iterator[Composite]:
     for flatten in (True, False):
-        for name, skip, shifted in _epilogues("dense"):
+        for name, skip in _epilogues("dense"):
             parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
             data = parts["data"]
             if flatten:
                 data = parts["flat"] = is_op("relax.reshape")(parts["data"], wildcard())
             parts["anchor"] = is_op("relax.matmul")(data, parts["weight"])
-            pattern = _finish(parts, parts["anchor"], skip, shifted)
+            pattern = _finish(parts, parts["anchor"], skip)
             yield Composite(name, pattern, parts, _read_dense)
 
 
 def _additions() -> Iterator[Composite]:
-    for left, right, rounded, shifted in product((True, False), repeat=4):
+    for left, right, rounded in product((True, False), repeat=3):
         parts: dict[str, DFPattern] = {}
         first = _operand(parts, "data", left)
         parts["anchor"] = is_op("relax.add")(first, _operand(parts, "skip", right))
@@ -127,18 +134,18 @@ def _additions() -> Iterator[Composite]:
         if rounded:
             parts["bias"] = is_const()
             acc = is_op("relax.add")(acc, parts["bias"])
-        yield Composite("vta.add", _requantised(acc, parts, shifted), parts, _read_add)
+        yield Composite("vta.add", _requantised(acc, parts), parts, _read_add)
 
 
 def _averages() -> Iterator[Composite]:
-    for rounded, shifted in product((True, False), repeat=2):
+    for rounded in (True, False):
         parts: dict[str, DFPattern] = {"factor": is_const()}
         parts["anchor"] = is_op("relax.sum")(_operand(parts, "data", False))
         acc = is_op("relax.multiply")(parts["anchor"], parts["factor"])
         if rounded:
             parts["bias"] = is_const()
             acc = is_op("relax.add")(acc, parts["bias"])
-        yield Composite("vta.mean", _requantised(acc, parts, shifted), parts, _read_mean)
+        yield Composite("vta.mean", _requantised(acc, parts), parts, _read_mean)
 
 
 def _max_pool() -> Composite:
@@ -165,7 +172,13 @@ def _scalar(match: Match, name: str, default: int) -> int:
 def _requantise(match: Match) -> Requantise:
     clip = match["clip"]
     low, high = (int(bound.value) for bound in clip.args[1:])
-    return Requantise(_scalar(match, "shift", 0), max(low, -128), min(high, 127))
+    slope = None
+    if "slope_factor" in match:
+        factor, leak, rounding = (
+            _scalar(match, f"slope_{name}", 0) for name in ("factor", "leak", "rounding")
+        )
+        slope = Slope(factor, leak, rounding)
+    return Requantise(_scalar(match, "shift", 0), max(low, -128), min(high, 127), slope)
 
 
 def _bias(match: Match, channels: int) -> np.ndarray:

@@ -134,9 +134,9 @@ class _Clock:
                 for step in steps:
                     nest, at = step.nest, (acc.start, output.start)
                     self._issue((nest, *at), len(nest.uops), nest.issue_slots * alu)
-            case Clip(acc):
-                for _ in range(self.shape.alu_ops):
-                    self._issue(("clip", acc.start), 1, acc.size * alu)
+            case Clip(acc, copy):
+                for operands in self.shape.epilogue:
+                    self._issue((operands, acc.start, copy.start), 1, acc.size * alu)
 
     def _wait(self, *slots: _Slot) -> None:
         """Wait for what was loaded into slots, or stored from them."""

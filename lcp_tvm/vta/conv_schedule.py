@@ -121,9 +121,10 @@ class TakeMaximum:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Shift and clip a tile."""
+    """Shift, leaky ReLU and clip of a tile; ``copy`` is as large, of zeros, where one is needed."""
 
     acc: Range
+    copy: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class SlotSizes:
-    """SRAM elements of the largest tile, of each kind; ``scratch``: what a pool reads."""
+    """SRAM elements of the largest tile, of each kind; ``scratch``: what a pool or a copy takes."""
 
     inputs: int
     weights: int
@@ -208,6 +209,8 @@ def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes
             else:
                 acc, scratch = max(acc, box.size), max(scratch, whole.size * copies)
                 _pool_steps(shape, box)
+            if shape.copied:
+                scratch = max(scratch, box.size)
             inputs = max(inputs, chunk.size * reach.size)
     weights = own_weights(shape, tiling.blocks, tiling.chunk)
     weights += tiling.blocks * shape.bias_blocks + (1 if shape.skip else 0)
@@ -286,7 +289,10 @@ def schedule(
             yield Reset(output)
             yield TakeMaximum(tile, output, _pool_steps(shape, box))
             yield from _add_bias(shape, output, box, weights)
-        yield Clip(output)
+        copy = Range(Space.OUT, acc_slots.end, box.size if shape.copied else 0)
+        if shape.copied:
+            yield Reset(copy)
+        yield Clip(output, copy)
         yield StoreTile(begin, box)
 
 

@@ -7,6 +7,7 @@ constant input block, the residual a scaled identity.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import gcd, lcm
 
 import numpy as np
@@ -28,6 +29,7 @@ from lcp_tvm.vta.conv_schedule import (
     slot_sizes,
 )
 from lcp_tvm.vta.emitter import Emitter
+from lcp_tvm.vta.epilogue import Place, alu_steps, operands
 from lcp_tvm.vta.isa import AluOp
 from lcp_tvm.vta.layer import Conv, Weights
 from lcp_tvm.vta.nest import ONE_UOP, SAFE_DISTANCE, Dim, Nest, elementwise
@@ -43,7 +45,9 @@ GEMM_SHIFT_LIMIT = 6
 
 def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
     """The sizes that decide the schedule of a convolution."""
-    shifts = abs(layer.requantise.shift)
+    epilogue = tuple(operands(step) for step in alu_steps(layer.requantise))
+    if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT:
+        epilogue = ((Place.SUMS, None), *epilogue)
     group = _group_of(layer, config)
     blockwise = layer.weights is Weights.DENSE and group == Group(1, 1)
     return ConvShape(
@@ -55,7 +59,7 @@ def conv_shape(layer: Conv, config: VtaConfig) -> ConvShape:
         weights=Weights.BLOCKWISE if blockwise else layer.weights,
         group=group,
         bias_blocks=bias_block_count(layer.bias, config.block),
-        alu_ops=2 + -(-shifts // 15) + (1 if (layer.skip_shift or 0) > GEMM_SHIFT_LIMIT else 0),
+        epilogue=epilogue,
         skip=layer.skip_shift is not None,
         distance=max(SAFE_DISTANCE, config.hazard_distance),
     )
@@ -130,7 +134,6 @@ class _Emission:
         sizes = slot_sizes(shape, tiling, emitter.config)
         needs = sizes.needs(tiling)
         bases = {space: emitter.reserve(space, size) for space, size in needs.items()}
-        requantise = self.layer.requantise
         for action in schedule(shape, tiling, sizes, emitter.config, bases):
             match action:
                 case LoadWeights():
@@ -158,8 +161,8 @@ class _Emission:
                     self._sum_copies(acc, copies)
                 case TakeMaximum(acc, output, steps):
                     emitter.take_maximum(steps, acc, output)
-                case Clip(acc):
-                    emitter.requantise(acc, requantise.shift, requantise.low, requantise.high)
+                case Clip(acc, copy):
+                    self._finish({Place.SUMS: acc, Place.COPY: copy})
                 case StoreTile(slot, box):
                     for run in output_transfers(shape.output, box):
                         emitter.store(slot, self.target, run)
@@ -185,7 +188,16 @@ class _Emission:
         assert shift is not None
         self.emitter.gemm(elementwise(tile.size), tile, operand, identity)
         if shift > GEMM_SHIFT_LIMIT:
-            self.emitter.shift_right(tile, GEMM_SHIFT_LIMIT - shift)
+            self.emitter.alu(AluOp.SHR, tile, GEMM_SHIFT_LIMIT - shift)
+
+    def _finish(self, at: Mapping[Place, Range]) -> None:
+        for step in alu_steps(self.layer.requantise):
+            target = at[step.target]
+            if isinstance(step.operand, Place):
+                operand = at[step.operand]
+                self.emitter.alu_pairs(step.op, elementwise(target.size), target, operand)
+            else:
+                self.emitter.alu(step.op, target, step.operand)
 
     def _sum_copies(self, tile: Range, copies: int) -> None:
         while copies > 1:

@@ -179,16 +179,3 @@ class Emitter:
         """Pool accumulator elements into outputs that are zero."""
         for step in steps:
             self.alu_pairs(step.op, step.nest, source if step.in_place else output, source)
-
-    def shift_right(self, acc: Range, amount: int) -> None:
-        """Arithmetic shift; the hardware takes a signed amount of five bits, -16..15."""
-        while amount != 0:
-            step = max(min(amount, 15), -16)
-            self.alu(AluOp.SHR, acc, step)
-            amount -= step
-
-    def requantise(self, acc: Range, shift: int, low: int, high: int) -> None:
-        """Shift and clip: what is stored is the low eight bits, without saturation."""
-        self.shift_right(acc, shift)
-        self.alu(AluOp.MAX, acc, low)
-        self.alu(AluOp.MIN, acc, high)

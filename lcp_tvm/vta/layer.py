@@ -24,12 +24,25 @@ class Weights(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Slope:
+    """``(q * factor + rounding) >> shift``: what leaky ReLU makes of negative numbers."""
+
+    factor: int
+    shift: int
+    rounding: int
+
+
+@dataclass(frozen=True, slots=True)
 class Requantise:
-    """``clip(acc >> shift, low, high)``; the rounding constant is part of the bias."""
+    """``clip(q, low, high)`` of ``q = acc >> shift``; the rounding constant is part of the bias.
+
+    With a slope it is the larger of ``q`` and the product that is clipped.
+    """
 
     shift: int
     low: int
     high: int
+    slope: Slope | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
     for blocks, frames, rows, columns in _tile_sizes(output, shape.together):
         tile = blocks * frames * rows * columns
         whole, plane = (frames * area for area in _largest(shape, rows, columns))
-        scratch = blocks * whole if shape.pool else 0
+        scratch = blocks * whole if shape.pool else tile if shape.copied else 0
         if tile + scratch > config.acc_depth:
             continue
         acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
@@ -177,10 +177,10 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     whole, reach = _largest(shape, tiling.rows, tiling.columns)
 
     outputs = output.size
-    extra = 1 + shape.bias_blocks + (1 if shape.skip else 0)
+    extra = 1 + shape.bias_blocks + (1 if shape.skip else 0) + (1 if shape.copied else 0)
     compute = (_products(shape) + outputs * extra) * timing.gemm_uop
-    compute += outputs * shape.alu_ops * timing.alu_uop
-    compute += tiles * (chunk_count + extra + shape.alu_ops) * timing.instruction
+    compute += outputs * len(shape.epilogue) * timing.alu_uop
+    compute += tiles * (chunk_count + extra + len(shape.epilogue)) * timing.instruction
     if shape.pool is not None:  # what tiles compute twice, and the maxima
         plane = shape.target.height * shape.target.width
         compute *= max(area_tiles * whole / plane, 1.0)

@@ -36,6 +36,17 @@ def shift_fits(layer: Conv, config: VtaConfig) -> str | None:
     return None if 0 <= shift <= MAX_SHIFT else f"a shift of {shift}"
 
 
+def slope_fits(layer: Conv, config: VtaConfig) -> str | None:
+    """Leaky ReLU's slope is an odd number below 128 over a power of two up to 2^15."""
+    slope = layer.requantise.slope
+    if slope is None:
+        return None
+    odd = 0 < slope.factor < 128 and slope.factor % 2 == 1
+    if odd and 0 <= slope.shift <= 15 and -(1 << 15) <= slope.rounding < 1 << 15:
+        return None
+    return f"a slope of ({slope.factor} q + {slope.rounding}) / 2^{slope.shift}"
+
+
 def scale_fits(layer: Conv, config: VtaConfig) -> str | None:
     """A constant factor (average pooling, addition) is an int8 number."""
     if layer.weights is not Weights.UNIFORM:
@@ -68,6 +79,7 @@ def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
 
 CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
     shift_fits,
+    slope_fits,
     scale_fits,
     operand_shift_fits,
     conv_tile_fits,
@@ -94,8 +106,8 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     (
         "convolution",
         "`conv2d` int8 of any number of groups, depthwise too, bias, optional residual operand, "
-        "requantise with ReLU, ReLU6 or clip",
-        (shift_fits, operand_shift_fits, conv_tile_fits),
+        "requantise with ReLU, ReLU6, leaky ReLU or clip",
+        (shift_fits, slope_fits, operand_shift_fits, conv_tile_fits),
     ),
     (
         "dense",

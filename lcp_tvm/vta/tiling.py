@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lcp_tvm.vta.epilogue import Operands, Place
 from lcp_tvm.vta.layer import Plane, Weights, Window
 from lcp_tvm.vta.nest import ONE, Dim, Line, Tap, Work
 
@@ -27,7 +28,8 @@ class Group:
 class ConvShape:
     """The sizes that decide a convolution's schedule; planes in elements, not channels.
 
-    ``target`` is what the convolution computes, ``output`` what is left of it by ``pool``.
+    ``target`` is what the convolution computes, ``output`` what is left of it by ``pool``;
+    ``epilogue`` has the operands of every ALU operation on finished sums.
     ``group`` is what the blocks divide into, the last one may be smaller; all of them where there
     is nothing to divide.
     ``distance`` is the issue slots to keep between two writes of one accumulator element.
@@ -41,7 +43,7 @@ class ConvShape:
     weights: Weights
     group: Group
     bias_blocks: int
-    alu_ops: int
+    epilogue: tuple[Operands, ...]
     skip: bool
     distance: int
 
@@ -49,6 +51,11 @@ class ConvShape:
     def together(self) -> int:
         """Output blocks that a tile can hold: those of one group, or any number of single ones."""
         return self.group.outputs if self.weights is Weights.DENSE else self.output.channels
+
+    @property
+    def copied(self) -> bool:
+        """Whether the epilogue needs a copy of the tile."""
+        return any(Place.COPY in step for step in self.epilogue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from tvm.script import ir as I
 from tvm.script import relax as RS
 
 from lcp_tvm.errors import ModelError
-from lcp_tvm.relay_passes.lower_qdq import lower_qdq, reciprocal
+from lcp_tvm.relay_passes.lower_qdq import lower_qdq, nearest_slope, reciprocal
+from lcp_tvm.vta.layer import Slope
 from tests.reference import evaluate
 from tests.relay_passes.qdq_builder import Qdq, operators
 
@@ -91,6 +92,63 @@ def test_convolution_is_exact_for_any_shape_and_scale(c: dict[str, int], activat
     low, high = {"none": (-math.inf, math.inf), "relu": (0, math.inf), "relu6": (0, 6)}[activation]
     expected = half_up(np.clip(real, low, high), c["out_bits"])
     np.testing.assert_array_equal(evaluate(lower_qdq(module), x.astype(np.float32)), expected)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.125, 0.2, 0.9])
+def test_leaky_relu_is_within_a_step_of_the_slope_it_stands_for(alpha: float) -> None:
+    """Outputs down to -128 steps differ by less than one, beside the rounding."""
+    w = integers(0, 4, 4, 1, 1)
+
+    def body(q: Qdq) -> Any:
+        y = q.emit(R.nn.conv2d(q.quantise(q.x, 4), q.weight(w, 7)))
+        return q.quantise(q.emit(R.nn.leakyrelu(y, alpha)), 3)
+
+    module = lower_qdq(Qdq(1, 4, 16, 16).build(body))
+    x = integers(1, 1, 4, 16, 16) / 16
+    real = convolve(x, w / 128, 1, 0)
+    steps = 8 * evaluate(module, x.astype(np.float32))
+    expected = 8 * np.where(real < 0, alpha * real, real)
+    seen = (8 * real >= -128) & (8 * real <= 127)
+    assert np.min(real[seen]) < -15
+    assert np.max(np.abs(steps - expected)[seen]) < 2
+    np.testing.assert_array_equal(steps[seen & (real > 0)], half_up(expected, 0)[seen & (real > 0)])
+    assert operators(module)[-9:-2] == [
+        "right_shift", "multiply", "add", "right_shift", "maximum", "clip", "astype",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alpha", "slope"),
+    [
+        (0.1, Slope(3, 5, 16)),
+        (0.01, Slope(1, 7, 64)),
+        (0.125, Slope(1, 3, 4)),
+        (0.2, Slope(13, 6, 32)),
+        (0.0, None),
+        (1.0, None),
+        (-0.1, None),
+    ],
+)
+def test_slopes_have_the_least_terms_that_keep_within_a_step(
+    alpha: float, slope: Slope | None
+) -> None:
+    assert nearest_slope(alpha) == slope
+
+
+def test_leaky_relu_that_is_not_requantised_keeps_its_accumulator() -> None:
+    """An addition of other fraction bits reads it in 32 bits."""
+    w = integers(0, 4, 4, 1, 1)
+
+    def body(q: Qdq) -> Any:
+        x = q.quantise(q.x, 4)
+        y = q.emit(R.nn.leakyrelu(q.emit(R.nn.conv2d(x, q.weight(w, 7))), 0.125))
+        return q.quantise(q.emit(R.add(y, x)), 2)
+
+    x = integers(1, 1, 4, 8, 8) / 16
+    real = convolve(x, w / 128, 1, 0)
+    leaky = np.maximum(real, half_up(real / 8, 11, -(2**31)))
+    module = lower_qdq(Qdq(1, 4, 8, 8).build(body))
+    np.testing.assert_array_equal(evaluate(module, x.astype(np.float32)), half_up(leaky + x, 2))
 
 
 @pytest.mark.parametrize("groups", [2, 6])

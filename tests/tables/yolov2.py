@@ -5,6 +5,7 @@ Batch normalisation is folded into the convolutions, as Darknet's weights are fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,17 @@ LAYERS = (
 """Twelve convolutions and four pools (section V)."""
 
 
-def yolov2(size: int = 608, *, pool: int = 2) -> tvm.IRModule:
+def leaky_relu(value: relax.Expr) -> relax.Expr:
+    """Darknet's activation."""
+    return R.nn.leakyrelu(value, 0.1)
+
+
+def yolov2(
+    size: int = 608,
+    *,
+    pool: int = 2,
+    activation: Callable[[relax.Expr], relax.Expr] = leaky_relu,
+) -> tvm.IRModule:
     """Return the layers.
 
     Parameters
@@ -41,6 +52,7 @@ def yolov2(size: int = 608, *, pool: int = 2) -> tvm.IRModule:
     size : rows and columns of the picture, a multiple of 16.
     pool : rows and columns of a pool's window. 4 gives maps of the same sizes from one row more
         on each side: what a split has to exchange if it takes equation 1 for pools too.
+    activation : what follows every convolution.
     """
     rng = np.random.default_rng(0)
     builder = relax.BlockBuilder()
@@ -63,7 +75,7 @@ def yolov2(size: int = 608, *, pool: int = 2) -> tvm.IRModule:
                     R.nn.conv2d(value, _constant(weight), padding=layer.kernel // 2)
                 )
                 value = builder.emit(R.add(value, _constant(bias)))
-                value = builder.emit(R.nn.leakyrelu(value, 0.1))
+                value = builder.emit(activation(value))
                 channels = layer.filters
             output = builder.emit_output(value)
         builder.emit_func_output(output)

@@ -11,7 +11,7 @@ from tvm.relax import op as R
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.layer import Plane, plane_of
+from lcp_tvm.vta.layer import Plane, Slope, plane_of
 from lcp_tvm.vta.program import Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import Stats, simulate
@@ -35,9 +35,14 @@ def int32(value: object) -> relax.Expr:
     return relax.const(np.asarray(value, dtype=np.int32))
 
 
-def requantise(emit: Emit, acc: relax.Expr, shift: int, low: int, high: int) -> relax.Expr:
+def requantise(
+    emit: Emit, acc: relax.Expr, shift: int, low: int, high: int, slope: Slope | None = None
+) -> relax.Expr:
     if shift:
         acc = emit(R.right_shift(acc, int32(shift)))
+    if slope is not None:
+        scaled = emit(R.add(emit(R.multiply(acc, int32(slope.factor))), int32(slope.rounding)))
+        acc = emit(R.maximum(acc, emit(R.right_shift(scaled, int32(slope.shift)))))
     return emit(R.astype(emit(R.clip(acc, low, high)), "int8"))
 
 
@@ -60,10 +65,14 @@ def conv(
     shift: int = 8,
     bounds: tuple[int, int] = (-128, 127),
     bias_limit: int = 20000,
+    slope: Slope | None = None,
     pool: Callable[[relax.Expr], relax.Expr] | None = None,
     frames: int = 1,
 ) -> tvm.IRModule:
-    """Convolution, bias, [residual operand], requantise, [pool]; ``source`` is (C, H, W)."""
+    """Convolution, bias, [residual operand], requantise, [pool]; ``source`` is (C, H, W).
+
+    ``slope`` makes it a leaky ReLU.
+    """
     weight = rng.integers(-128, 128, (channels, source[0] // groups, *kernel)).astype(np.int8)
     bias = rng.integers(-bias_limit, bias_limit + 1, (1, channels, 1, 1))
 
@@ -82,7 +91,7 @@ def conv(
         acc = emit(R.add(emit(convolved(params[0])), int32(bias)))
         if skip_shift is not None:
             acc = emit(R.add(acc, operand(emit, params[1], skip_shift)))
-        result = requantise(emit, acc, shift, *bounds)
+        result = requantise(emit, acc, shift, *bounds, slope)
         return emit(pool(result)) if pool else result
 
     shapes = {"x": (frames, *source)}

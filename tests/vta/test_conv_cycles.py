@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tvm
+from tvm import relax
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.conv_cycles import cost_of
 from lcp_tvm.vta.conv_schedule import slot_sizes
 from lcp_tvm.vta.emit_conv import conv_shape
-from lcp_tvm.vta.layer import Conv
+from lcp_tvm.vta.layer import Conv, Slope
 from lcp_tvm.vta.program import build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.search import best_tiling
@@ -93,5 +96,29 @@ def test_estimate_of_groups_is_within_three_per_cent(
         stride=(stride, stride),
         padding=(kernel // 2,) * 4,
         groups=groups,
+    )
+    assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("pool", [None, builders.pooling((2, 2), (2, 2))], ids=["", "pool"])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "size", "kernel"), [(64, 128, 52, 3), (256, 128, 26, 1)]
+)
+def test_estimate_knows_what_leaky_relu_takes(
+    channels: int,
+    outputs: int,
+    size: int,
+    kernel: int,
+    pool: Callable[[relax.Expr], relax.Expr] | None,
+) -> None:
+    rng = np.random.default_rng(0)
+    module = builders.conv(
+        rng,
+        (channels, size, size),
+        outputs,
+        (kernel, kernel),
+        padding=(kernel // 2,) * 4,
+        slope=Slope(3, 5, 16),
+        pool=pool,
     )
     assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)

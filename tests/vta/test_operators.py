@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tvm import relax
 
 from lcp_tvm.vta.config import VtaConfig, load_config
+from lcp_tvm.vta.layer import Slope
 from tests.reference import evaluate
 from tests.vta import builders
 
@@ -61,6 +62,12 @@ def test_padding_is_as_wide_as_it_likes(
     check(builders.conv(rng, (4, 30, 30), 20, (19, 19), padding=padding), rng)
 
 
+SLOPES = st.sampled_from(
+    [None, Slope(1, 3, 4), Slope(3, 5, 16), Slope(13, 6, 32), Slope(25, 7, 0), Slope(1, 0, 0)]
+)
+"""Of leaky ReLU: products of one to three terms, with and without rounding."""
+
+
 @st.composite
 def convolutions(draw: st.DrawFn) -> tvm.IRModule:
     kernel = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
@@ -82,6 +89,7 @@ def convolutions(draw: st.DrawFn) -> tvm.IRModule:
         shift=draw(st.integers(0, 20)),
         bounds=(low, draw(st.integers(1, 127))),
         bias_limit=draw(st.sampled_from([0, 100, 10**6])),
+        slope=draw(SLOPES),
     )
 
 
@@ -137,6 +145,7 @@ def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
         shift=draw(st.integers(0, 14)),
         bounds=(draw(st.sampled_from([-128, 0])), draw(st.integers(1, 127))),
         bias_limit=draw(st.sampled_from([0, 100, 10**5])),
+        slope=draw(SLOPES),
         pool=builders.pooling(window, stride, pads, ceil_mode),
         frames=draw(FRAMES),
     )
