@@ -93,6 +93,7 @@ def header() -> str:
         *(_names(kind) for kind in (Memory, AluOp)),
         _decode(),
         _decode_micro_op(),
+        _set_dram_base(),
         _disassemble(),
         "}  // namespace lcp_tvm::vta::isa\n#endif  // LCP_TVM_ISA_H_\n",
     ]
@@ -205,6 +206,26 @@ def _decode_micro_op() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _set_dram_base() -> str:
+    at = sum(field.width for field in (OPCODE_FIELD, *TOKEN_FIELDS))
+    for field in LAYOUTS[0].fields:
+        if field.name == "dram_base":
+            break
+        at += field.width
+    return f"""\
+/*! \\brief Change where the LOAD or STORE in the 16 bytes at `bytes` finds its first element. */
+inline void SetDramBase(uint8_t* bytes, uint32_t dram_base) {{
+  constexpr int kBit = {at};
+  constexpr uint64_t kMask = uint64_t{{UINT32_MAX}} << kBit;
+  const uint64_t word = detail::LittleEndian(bytes, 8);
+  const uint64_t changed = (word & ~kMask) | uint64_t{{dram_base}} << kBit;
+  for (int i = 0; i < 8; ++i) {{
+    bytes[i] = static_cast<uint8_t>(changed >> (8 * i));
+  }}
+}}
+"""
 
 
 def _names(kind: type[IntEnum]) -> str:

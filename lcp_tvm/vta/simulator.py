@@ -20,6 +20,7 @@ _TAGS: Mapping[str, type[LcpError]] = MappingProxyType(
         "[vta-config] ": ConfigError,
         "[vta-program] ": PackageError,
         "[vta-sim] ": SimulationError,
+        "[vta-board] ": WorkerError,
         "[lcp-node] ": WorkerError,
     }
 )

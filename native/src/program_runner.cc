@@ -2,6 +2,7 @@
 
 #include "fail.h"
 #include "layout.h"
+#include "process_board.h"
 
 namespace lcp_tvm::vta {
 
@@ -62,7 +63,7 @@ void ProgramRunner::Run(const std::vector<tvm::ffi::TensorView>& tensors) {
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   if (device_ == nullptr) {
-    device_ = MakeSimulatedDevice(config_, program_.dram_size);
+    device_ = ProcessBoard::Instance().Make(config_, program_.dram_size);
     device_->Write(0, program_.image.data(), program_.image.size());
   }
   stats_.reset();

@@ -1,4 +1,4 @@
-// The runtime module of kind "vta" and the board that this process is.
+// The runtime module of kind "vta".
 //
 // A module owns the bytes of its file, hands them out unchanged as SaveToBytes, and never changes
 // after it is made. A process has one accelerator: its programs run one after the other. Functions
@@ -17,6 +17,7 @@
 
 #include "boundary.h"
 #include "fail.h"
+#include "process_board.h"
 #include "program_file.h"
 #include "program_runner.h"
 
@@ -29,27 +30,15 @@ namespace {
 constexpr const char* kKind = "vta";
 constexpr std::streamoff kMaxFile = std::streamoff{1} << 31;
 
-/*! \brief What a process has of a board, which it is one of at most. */
-struct Board {
-  std::mutex mutex;
-  std::string config;      // that SetBoard has declared; empty: not a board
-  std::mutex accelerator;  // held while a program runs
-
-  static Board& Instance() {
-    static Board board;
-    return board;
-  }
-};
-
 void SetBoard(const ffi::String& config_json) {
   const Config config = ParseConfig(std::string(config_json));
-  Board& board = Board::Instance();
+  ProcessBoard& board = ProcessBoard::Instance();
   const std::lock_guard<std::mutex> lock(board.mutex);
   board.config = config.text;
 }
 
 void CheckBoard(const Config& config) {
-  Board& board = Board::Instance();
+  ProcessBoard& board = ProcessBoard::Instance();
   const std::lock_guard<std::mutex> lock(board.mutex);
   if (board.config.empty()) {
     return;
@@ -125,7 +114,7 @@ class VtaModuleObj final : public ffi::ModuleObj {
         }
         tensors.push_back(*tensor);
       }
-      const std::lock_guard<std::mutex> lock(Board::Instance().accelerator);
+      const std::lock_guard<std::mutex> lock(ProcessBoard::Instance().accelerator);
       runner->Run(tensors);
     };
     return AcrossLibraries(ffi::Function::FromPacked(run));

@@ -205,6 +205,17 @@ inline MicroOp DecodeMicroOp(uint32_t word, const Widths& widths) {
   return uop;
 }
 
+/*! \brief Change where the LOAD or STORE in the 16 bytes at `bytes` finds its first element. */
+inline void SetDramBase(uint8_t* bytes, uint32_t dram_base) {
+  constexpr int kBit = 26;
+  constexpr uint64_t kMask = uint64_t{UINT32_MAX} << kBit;
+  const uint64_t word = detail::LittleEndian(bytes, 8);
+  const uint64_t changed = (word & ~kMask) | uint64_t{dram_base} << kBit;
+  for (int i = 0; i < 8; ++i) {
+    bytes[i] = static_cast<uint8_t>(changed >> (8 * i));
+  }
+}
+
 /*! \brief One line, the same text as lcp_tvm.vta.isa.disassemble. */
 inline std::string Disassemble(const Instruction& insn) {
   std::string text;
