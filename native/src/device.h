@@ -1,6 +1,6 @@
 // What a program runs on: memory that it addresses from 0, and a way to start it.
 //
-// The simulator is one, a board (native/board) the other: that has memory of its own and relocates
+// The simulator is one, a board (native/driver) the other: that has memory of its own and relocates
 // dram_base. A device belongs to one program; calls must not overlap.
 #ifndef LCP_TVM_DEVICE_H_
 #define LCP_TVM_DEVICE_H_

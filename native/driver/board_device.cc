@@ -7,7 +7,7 @@
 #include "src/schedule.h"
 #include "src/stream.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -106,4 +106,4 @@ std::unique_ptr<vta::Device> MakeBoardDevice(const vta::Config& config, uint64_t
   return std::make_unique<BoardDevice>(config, size, std::move(memory), board);
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

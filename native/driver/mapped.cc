@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 Mapped::Mapped(const std::string& path, uint64_t offset, uint64_t size, bool cached) {
   const int file = open(path.c_str(), O_RDWR | O_CLOEXEC | (cached ? 0 : O_SYNC));
@@ -30,4 +30,4 @@ Mapped::~Mapped() {
   }
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

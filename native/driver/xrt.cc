@@ -9,7 +9,7 @@
 #include "contiguous.h"
 #include "shared_library.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -152,4 +152,4 @@ std::unique_ptr<ContiguousSource> OpenXrt(const Root& root, std::string* why) {
   return std::make_unique<XrtSource>(std::move(xrt));
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

@@ -1,13 +1,13 @@
 // A library of the board's image, opened when the program runs: we link with none of them.
-#ifndef LCP_TVM_BOARD_SHARED_LIBRARY_H_
-#define LCP_TVM_BOARD_SHARED_LIBRARY_H_
+#ifndef LCP_TVM_DRIVER_SHARED_LIBRARY_H_
+#define LCP_TVM_DRIVER_SHARED_LIBRARY_H_
 
 #include <dlfcn.h>
 
 #include <string>
 #include <utility>
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 class SharedLibrary {
  public:
@@ -38,5 +38,5 @@ class SharedLibrary {
   void* handle_ = nullptr;
 };
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_SHARED_LIBRARY_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_SHARED_LIBRARY_H_

@@ -10,7 +10,7 @@
 #include "contiguous.h"
 #include "shared_library.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -95,4 +95,4 @@ std::unique_ptr<ContiguousSource> OpenCma(const Root& root, std::string* why) {
   return std::make_unique<CmaSource>(std::move(cma));
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

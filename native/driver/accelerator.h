@@ -1,6 +1,6 @@
 // The accelerator of a board: start a program, wait for its end, and bring it back when it hangs.
-#ifndef LCP_TVM_BOARD_ACCELERATOR_H_
-#define LCP_TVM_BOARD_ACCELERATOR_H_
+#ifndef LCP_TVM_DRIVER_ACCELERATOR_H_
+#define LCP_TVM_DRIVER_ACCELERATOR_H_
 
 #include <chrono>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "registers.h"
 #include "root.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 class Accelerator {
  public:
@@ -41,5 +41,5 @@ class Accelerator {
   bool hung_ = false;
 };
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_ACCELERATOR_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_ACCELERATOR_H_

@@ -6,7 +6,7 @@
 
 #include "src/fail.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -56,4 +56,4 @@ Registers::Registers(const Root& root, const std::string& family) {
   }
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

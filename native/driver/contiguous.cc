@@ -4,7 +4,7 @@
 
 #include "src/fail.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -36,4 +36,4 @@ std::unique_ptr<ContiguousSource> OpenContiguous(const Root& root, const std::st
   vta::FailBoard("there is no contiguous memory (" + reasons + ")");
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

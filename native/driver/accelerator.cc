@@ -8,7 +8,7 @@
 
 #include "src/fail.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -135,4 +135,4 @@ void Accelerator::Reload() {
   hung_ = false;
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

@@ -12,7 +12,7 @@
 #include "src/json_reader.h"
 #include "src/process_board.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace ffi = tvm::ffi;
 
@@ -57,4 +57,4 @@ TVM_FFI_STATIC_INIT_BLOCK() {
   ffi::Function::SetGlobal("lcp_tvm.board.Open", AcrossLibraries(ffi::Function::FromTyped(Open)));
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver

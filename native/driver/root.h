@@ -1,6 +1,6 @@
 // Where a board's files are: below a folder, so that an emulated board can have its own.
-#ifndef LCP_TVM_BOARD_ROOT_H_
-#define LCP_TVM_BOARD_ROOT_H_
+#ifndef LCP_TVM_DRIVER_ROOT_H_
+#define LCP_TVM_DRIVER_ROOT_H_
 
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <utility>
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 class Root {
  public:
@@ -38,5 +38,5 @@ class Root {
   std::string prefix_;
 };
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_ROOT_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_ROOT_H_

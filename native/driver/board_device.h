@@ -1,6 +1,6 @@
 // A board: its accelerator, its contiguous memory, and the devices of programs on them.
-#ifndef LCP_TVM_BOARD_BOARD_DEVICE_H_
-#define LCP_TVM_BOARD_BOARD_DEVICE_H_
+#ifndef LCP_TVM_DRIVER_BOARD_DEVICE_H_
+#define LCP_TVM_DRIVER_BOARD_DEVICE_H_
 
 #include <chrono>
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "src/config.h"
 #include "src/device.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 /*! \brief How a board is opened. */
 struct BoardOptions {
@@ -38,5 +38,5 @@ struct Board {
 std::unique_ptr<vta::Device> MakeBoardDevice(const vta::Config& config, uint64_t size,
                                              const std::shared_ptr<Board>& board);
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_BOARD_DEVICE_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_BOARD_DEVICE_H_

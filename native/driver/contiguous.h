@@ -3,8 +3,8 @@
 // A board has one of several sources of it, depending on its image. The CPU's cache lies between:
 // what the CPU wrote is flushed before the accelerator reads it, what the accelerator wrote is
 // invalidated before the CPU reads it.
-#ifndef LCP_TVM_BOARD_CONTIGUOUS_H_
-#define LCP_TVM_BOARD_CONTIGUOUS_H_
+#ifndef LCP_TVM_DRIVER_CONTIGUOUS_H_
+#define LCP_TVM_DRIVER_CONTIGUOUS_H_
 
 #include <cstdint>
 #include <memory>
@@ -12,7 +12,7 @@
 
 #include "root.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 /*! \brief A stretch of memory, mapped; it goes back when this goes. Sources outlive it. */
 class Contiguous {
@@ -67,5 +67,5 @@ std::unique_ptr<ContiguousSource> OpenUdmabuf(const Root& root, std::string* why
  */
 std::unique_ptr<ContiguousSource> OpenContiguous(const Root& root, const std::string& name);
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_CONTIGUOUS_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_CONTIGUOUS_H_

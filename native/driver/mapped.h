@@ -1,12 +1,12 @@
 // A stretch of a file or device in this process's memory.
-#ifndef LCP_TVM_BOARD_MAPPED_H_
-#define LCP_TVM_BOARD_MAPPED_H_
+#ifndef LCP_TVM_DRIVER_MAPPED_H_
+#define LCP_TVM_DRIVER_MAPPED_H_
 
 #include <cstdint>
 #include <string>
 #include <utility>
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 class Mapped {
  public:
@@ -30,5 +30,5 @@ class Mapped {
   uint64_t size_ = 0;
 };
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_MAPPED_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_MAPPED_H_

@@ -1,6 +1,6 @@
 // The accelerator's registers: a page for each of its four stages (vta.md, "Parameters").
-#ifndef LCP_TVM_BOARD_REGISTERS_H_
-#define LCP_TVM_BOARD_REGISTERS_H_
+#ifndef LCP_TVM_DRIVER_REGISTERS_H_
+#define LCP_TVM_DRIVER_REGISTERS_H_
 
 #include <array>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "mapped.h"
 #include "root.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 enum class Stage : uint8_t { kFetch, kLoad, kCompute, kStore };
 
@@ -33,5 +33,5 @@ class Registers {
   std::array<Mapped, 4> pages_;
 };
 
-}  // namespace lcp_tvm::board
-#endif  // LCP_TVM_BOARD_REGISTERS_H_
+}  // namespace lcp_tvm::driver
+#endif  // LCP_TVM_DRIVER_REGISTERS_H_

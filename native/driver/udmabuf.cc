@@ -11,7 +11,7 @@
 #include "contiguous.h"
 #include "mapped.h"
 
-namespace lcp_tvm::board {
+namespace lcp_tvm::driver {
 
 namespace {
 
@@ -156,4 +156,4 @@ std::unique_ptr<ContiguousSource> OpenUdmabuf(const Root& root, std::string* why
       std::make_unique<Region>(root, folder, std::move(memory), physical, size));
 }
 
-}  // namespace lcp_tvm::board
+}  // namespace lcp_tvm::driver
