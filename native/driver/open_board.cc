@@ -1,4 +1,5 @@
-// lcp_tvm.board.Open: from now on this process's programs run on a board's accelerator.
+// lcp_tvm.board.Open and Probe: a board for this process's programs, and what it has.
+#include <tvm/ffi/extra/json.h>
 #include <tvm/ffi/function.h>
 #include <tvm/ffi/string.h>
 
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "board_device.h"
+#include "probe.h"
 #include "src/boundary.h"
 #include "src/fail.h"
 #include "src/json_reader.h"
@@ -51,10 +53,26 @@ ffi::String Open(const ffi::String& options_json) {
   return board->memory->name();
 }
 
+/*! \brief What the board has and lacks, as a list of [name, value, cure]. */
+ffi::String ProbeJson(const ffi::String& options_json, const ffi::String& config_json,
+                      const ffi::String& self_test) {
+  ffi::json::Array facts;
+  for (const Fact& fact : Probe(ReadOptions(std::string(options_json)), std::string(config_json),
+                                std::string(self_test))) {
+    facts.push_back(
+        ffi::json::Array{ffi::String(fact.name), ffi::String(fact.value), ffi::String(fact.cure)});
+  }
+  return ffi::json::Stringify(facts);
+}
+
 }  // namespace
 
 TVM_FFI_STATIC_INIT_BLOCK() {
-  ffi::Function::SetGlobal("lcp_tvm.board.Open", AcrossLibraries(ffi::Function::FromTyped(Open)));
+  const auto set = [](const char* name, const ffi::Function& function) {
+    ffi::Function::SetGlobal(name, AcrossLibraries(function));
+  };
+  set("lcp_tvm.board.Open", ffi::Function::FromTyped(Open));
+  set("lcp_tvm.board.Probe", ffi::Function::FromTyped(ProbeJson));
 }
 
 }  // namespace lcp_tvm::driver

@@ -6,7 +6,7 @@
 physical address `PHYSICAL`. The process runs started programs on the simulator, with what the
 Xilinx design does (vta.md): ``done`` stays set until compute begins the next program, a stream
 that breaks a rule hangs, and only loading the design anew ends that. While ``ROOT/hang`` is there
-every program hangs.
+every program hangs, with ``ROOT/wrong`` every bit 0 of memory is wrong.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Board:
                 print(f"hangs: {error}", flush=True)
                 self.hung = True
                 return True
+            if (self.root / "wrong").exists():
+                self.dram[PHYSICAL : PHYSICAL + RAM_BYTES] ^= 1
             self.write(_COMPUTE + 0x18, 1)
             self.write(_FETCH, _IDLE)
             return True

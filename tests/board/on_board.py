@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tvm_ffi
 
+from lcp_tvm import native
 from lcp_tvm.errors import LcpError
 from lcp_tvm.vta.config import load_config
 from lcp_tvm.vta.simulator import load_program_bytes, parse_stats, raise_native, set_board
@@ -23,11 +24,19 @@ from lcp_tvm.vta.simulator import load_program_bytes, parse_stats, raise_native,
 class Process:
     """What a board's process has: one loaded module."""
 
-    module: Any = None
+    def __init__(self) -> None:
+        native.load()
+        self.module: Any = None
 
     def open(self, config: str, options: dict[str, Any]) -> str:
         set_board(load_config(config))
         return str(tvm_ffi.get_global_func("lcp_tvm.board.Open")(json.dumps(options)))
+
+    def probe(self, config: str, options: dict[str, Any], self_test: str) -> list[list[str]]:
+        text = load_config(config).to_json() if config else ""
+        function = tvm_ffi.get_global_func("lcp_tvm.board.Probe")
+        facts: list[list[str]] = json.loads(function(json.dumps(options), text, self_test))
+        return facts
 
     def load(self, file: str) -> str:
         self.module = load_program_bytes(Path(file).read_bytes())
