@@ -26,6 +26,7 @@ from lcp_tvm.package import Package
 from lcp_tvm.vta.config import INSTRUCTION_BYTES, VtaConfig, parse_config
 from lcp_tvm.vta.container import parse_programs
 from lcp_tvm.vta.isa import decode_stream, disassemble
+from lcp_tvm.vta.layer import plane_of
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +35,10 @@ _BEFORE = (
 )
 _WITH_INPUT = f"{_BEFORE}; the input of the run is in its buffers already"
 _AFTER = "DRAM after the run of dram.bin"
+_LAYOUT = (
+    "activations are int8 [ceil(C / BLOCK)][ceil(N / BATCH)][H][W][BATCH][BLOCK], absent channels "
+    "zero"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ def _description(program: _Program, has_run: bool) -> str:
         "program": program.symbol,
         "config": program.config_json,
         "files": files,
-        "layout": "activations are int8 [ceil(C / BLOCK)][H][W][BLOCK], absent channels zero",
+        "layout": _LAYOUT,
         **{key: program.header[key] for key in keys},
     }
     return json.dumps(values, indent=1) + "\n"
@@ -162,8 +167,8 @@ def _copy_inputs(
 ) -> None:
     """Put the packed inputs of a finished run into the image; a program keeps its inputs."""
     for tensor in program["inputs"]:
-        blocks = -(-tensor["shape"][1] // config.block)
-        size = blocks * int(np.prod(tensor["shape"][2:], dtype=np.int64)) * config.block
+        elements = plane_of(tuple(tensor["shape"])).in_elements(config)
+        size = elements.size * config.inp_elem_bytes
         place = slice(tensor["addr"], tensor["addr"] + size)
         before[place] = after[place]
 

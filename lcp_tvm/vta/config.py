@@ -40,7 +40,7 @@ _INT_KEYS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "LOG_INP_WIDTH": (3, 3),
         "LOG_WGT_WIDTH": (3, 3),
         "LOG_ACC_WIDTH": (5, 5),
-        "LOG_BATCH": (0, 0),
+        "LOG_BATCH": (0, 4),
         "LOG_BLOCK": (4, 5),
         "LOG_UOP_BUFF_SIZE": (0, 31),
         "LOG_INP_BUFF_SIZE": (0, 31),

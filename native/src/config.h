@@ -1,7 +1,7 @@
 // A VTA configuration: upstream's JSON keys, and the sizes that follow from them.
 //
-// Only what this library can execute is accepted: 8-bit inputs and weights, 32-bit accumulators,
-// BATCH 1. Full validation, with advice, is lcp_tvm/vta/config.py's work.
+// Only what this library can execute is accepted: 8-bit inputs and weights, 32-bit accumulators.
+// Full validation, with advice, is lcp_tvm/vta/config.py's work.
 #ifndef LCP_TVM_CONFIG_H_
 #define LCP_TVM_CONFIG_H_
 
@@ -22,6 +22,8 @@ struct Config {
   std::string target;  // TARGET
   int log_block;       // log2 of BLOCK
   int block;           // channels in one block
+  int batch;           // rows of one input element, a frame each
+  int lanes;           // values of one input, accumulator or output element
   int64_t uop_depth;   // elements on chip, by memory
   int64_t inp_depth;
   int64_t wgt_depth;

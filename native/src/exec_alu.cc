@@ -20,26 +20,26 @@ int32_t Shift(int32_t value, int32_t amount) {
 }
 
 template <class Op>
-void Apply(int32_t* to, const int32_t* a, const int32_t* b, int block, const Op& op) {
-  for (int i = 0; i < block; ++i) {
+void Apply(int32_t* to, const int32_t* a, const int32_t* b, int lanes, const Op& op) {
+  for (int i = 0; i < lanes; ++i) {
     to[i] = op(a[i], b[i]);
   }
 }
 
-void Compute(AluOp op, int32_t* to, const int32_t* a, const int32_t* b, int block) {
+void Compute(AluOp op, int32_t* to, const int32_t* a, const int32_t* b, int lanes) {
   switch (op) {
     case AluOp::kMin:
-      return Apply(to, a, b, block, [](int32_t x, int32_t y) { return std::min(x, y); });
+      return Apply(to, a, b, lanes, [](int32_t x, int32_t y) { return std::min(x, y); });
     case AluOp::kMax:
-      return Apply(to, a, b, block, [](int32_t x, int32_t y) { return std::max(x, y); });
+      return Apply(to, a, b, lanes, [](int32_t x, int32_t y) { return std::max(x, y); });
     case AluOp::kAdd:
-      return Apply(to, a, b, block, [](int32_t x, int32_t y) {
+      return Apply(to, a, b, lanes, [](int32_t x, int32_t y) {
         return Wrap(static_cast<uint32_t>(x) + static_cast<uint32_t>(y));
       });
     case AluOp::kShr:
-      return Apply(to, a, b, block, Shift);
+      return Apply(to, a, b, lanes, Shift);
     case AluOp::kMul:
-      return Apply(to, a, b, block, [](int32_t x, int32_t y) {
+      return Apply(to, a, b, lanes, [](int32_t x, int32_t y) {
         return Wrap(static_cast<uint32_t>(x) * static_cast<uint32_t>(y));
       });
   }
@@ -55,7 +55,7 @@ void Machine::ExecuteAlu() {
   const bool uses_src = !insn.use_imm;
   const bool stale = options_.hazard == Hazard::kStale;
   CheckUops(false, uses_src);
-  const std::vector<int32_t> imm(config_.block, insn.imm);
+  const std::vector<int32_t> imm(config_.lanes, insn.imm);
   const uint64_t first = issue_ + 1;
   ForEachIssue(insn, uop_.data(), [&](uint32_t dst, uint32_t src, uint32_t) {
     ++issue_;
@@ -71,7 +71,7 @@ void Machine::ExecuteAlu() {
     }
     const int32_t* a = stale ? StaleValue(dst, oldest) : Acc(dst);
     const int32_t* b = !uses_src ? imm.data() : stale ? StaleValue(src, oldest) : Acc(src);
-    Compute(insn.alu_opcode, scratch_.data(), a, b, config_.block);
+    Compute(insn.alu_opcode, scratch_.data(), a, b, config_.lanes);
     if (stale) {
       RememberValue(dst);
     }

@@ -66,12 +66,12 @@ void Machine::WriteShared(SramTrack* track, int64_t begin, int64_t end) {
 
 // Write `count` elements from DRAM, or zeros when `source` is null.
 void Machine::Fill(int memory, int64_t index, int64_t count, const uint8_t* source) {
-  const int64_t block = config_.block;
+  const int64_t block = config_.block, lanes = config_.lanes;
   switch (static_cast<Memory>(memory)) {
     case Memory::kInp: {
       WriteShared(&inp_track_, index, index + count);
-      int16_t* to = &inp_[index * block];
-      for (int64_t i = 0; i < count * block; ++i) {
+      int16_t* to = &inp_[index * lanes];
+      for (int64_t i = 0; i < count * lanes; ++i) {
         to[i] = source == nullptr ? int16_t{0} : static_cast<int8_t>(source[i]);
       }
       return;
@@ -103,12 +103,12 @@ void Machine::Fill(int memory, int64_t index, int64_t count, const uint8_t* sour
         acc_loaded_[e] = step_->number;
       }
       if (source == nullptr) {
-        std::memset(&acc_[index * block], 0, count * block * sizeof(int32_t));
+        std::memset(&acc_[index * lanes], 0, count * lanes * sizeof(int32_t));
       } else if (static_cast<Memory>(memory) == Memory::kAcc) {
-        std::memcpy(&acc_[index * block], source, count * block * sizeof(int32_t));
+        std::memcpy(&acc_[index * lanes], source, count * lanes * sizeof(int32_t));
       } else {
-        for (int64_t i = 0; i < count * block; ++i) {
-          acc_[index * block + i] = static_cast<int8_t>(source[i]);
+        for (int64_t i = 0; i < count * lanes; ++i) {
+          acc_[index * lanes + i] = static_cast<int8_t>(source[i]);
         }
       }
       return;
@@ -195,7 +195,7 @@ void Machine::ExecuteStore() {
            "), where the instructions are that fetch is reading");
     }
     CheckDramRace(dram_track_.Write(begin, end, step_->number, known_), "writes");
-    std::memcpy(dram_ + begin, &out_[index * config_.block], end - begin);
+    std::memcpy(dram_ + begin, &out_[index * config_.lanes], end - begin);
   }
 }
 

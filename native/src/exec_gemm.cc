@@ -59,6 +59,7 @@ void Machine::RunGemm() {
   uint32_t* const wgt_read = wgt_track_.read.data();
   uint32_t* const out_written = out_track_.written.data();
   const uint64_t first = issue_ + 1;
+  const size_t lanes = config_.lanes;
   ForEachIssue(step_->insn, uop_.data(), [&](uint32_t dst, uint32_t src, uint32_t wgt) {
     ++issue_;
     const uint64_t oldest = OldestPending(first);
@@ -78,10 +79,13 @@ void Machine::RunGemm() {
       const int32_t* old = StaleValue(dst, oldest);
       RememberValue(dst);
       if (old != acc) {
-        std::copy_n(old, kBlock, acc);
+        std::copy_n(old, lanes, acc);
       }
     }
-    Dot<kBlock>(acc, &inp_[size_t{src} * kBlock], &wgt_[size_t{wgt} * kBlock * kBlock]);
+    const int16_t* inp = &inp_[src * lanes];
+    for (size_t row = 0; row < lanes; row += kBlock) {
+      Dot<kBlock>(acc + row, inp + row, &wgt_[size_t{wgt} * kBlock * kBlock]);
+    }
     acc_issue_[dst] = issue_;
     MirrorOutput<kBlock>(dst);
   });

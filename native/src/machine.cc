@@ -20,10 +20,10 @@ Machine::Machine(const Config& config, const Options& options, const Stream& str
       code_end_(code_end),
       uop_(config.uop_depth),
       uop_loaded_(config.uop_depth, 0),
-      inp_(config.inp_depth * config.block),
+      inp_(config.inp_depth * config.lanes),
       wgt_(config.wgt_depth * config.block * config.block),
-      acc_(config.acc_depth * config.block),
-      out_(config.out_depth * config.block),
+      acc_(config.acc_depth * config.lanes),
+      out_(config.out_depth * config.lanes),
       inp_track_(static_cast<int>(isa::Memory::kInp), kLoad, kCompute, config.inp_depth),
       wgt_track_(static_cast<int>(isa::Memory::kWgt), kLoad, kCompute, config.wgt_depth),
       out_track_(static_cast<int>(isa::Memory::kOut), kCompute, kStore, config.out_depth),
@@ -32,8 +32,8 @@ Machine::Machine(const Config& config, const Options& options, const Stream& str
       acc_loaded_(config.acc_depth, 0),
       out_from_reset_(config.out_depth, 0),
       history_(std::max(options.hazard_distance, 1)),
-      history_values_(history_.size() * config.block),
-      scratch_(config.block) {}
+      history_values_(history_.size() * config.lanes),
+      scratch_(config.lanes) {}
 
 void Machine::Execute(uint32_t index) {
   index_ = index;
@@ -103,7 +103,7 @@ const int32_t* Machine::StaleValue(uint32_t element, uint64_t oldest) const {
   for (uint64_t issue = oldest; issue < issue_; ++issue) {
     const size_t place = issue % history_.size();
     if (history_[place].issue == issue && history_[place].element == element) {
-      return &history_values_[place * config_.block];
+      return &history_values_[place * config_.lanes];
     }
   }
   return Acc(element);
@@ -112,7 +112,7 @@ const int32_t* Machine::StaleValue(uint32_t element, uint64_t oldest) const {
 void Machine::RememberValue(uint32_t element) {
   const size_t place = issue_ % history_.size();
   history_[place] = {issue_, element};
-  std::copy_n(Acc(element), config_.block, &history_values_[place * config_.block]);
+  std::copy_n(Acc(element), config_.lanes, &history_values_[place * config_.lanes]);
 }
 
 }  // namespace lcp_tvm::vta

@@ -1,9 +1,9 @@
 // The accelerator's memories and the execution of single instructions.
 //
-// Layouts: an input element is `block` int16 (widened int8); a weight element is stored as pairs
-// for multiply-add, [block/2][block][2] int16 with (p, o, s) = wgt[o][2p + s]; an accumulator
-// element is `block` int32; an output element is `block` int8, the mirror that only GEMM and ALU
-// write.
+// Layouts: an input element is `lanes` int16 (widened int8), BATCH rows of BLOCK; a weight element
+// is stored as pairs for multiply-add, [block/2][block][2] int16 with (p, o, s) = wgt[o][2p + s];
+// an accumulator element is `lanes` int32; an output element is `lanes` int8, the mirror that only
+// GEMM and ALU write.
 //
 // Checks, all of them errors that name the instruction:
 // - every SRAM, DRAM and micro-op index lies inside its memory;
@@ -89,16 +89,19 @@ class Machine {
   const int32_t* StaleValue(uint32_t element, uint64_t oldest) const;
   void RememberValue(uint32_t element);
 
-  int32_t* Acc(uint32_t element) { return &acc_[size_t{element} * config_.block]; }
-  const int32_t* Acc(uint32_t element) const { return &acc_[size_t{element} * config_.block]; }
+  int32_t* Acc(uint32_t element) { return &acc_[size_t{element} * config_.lanes]; }
+  const int32_t* Acc(uint32_t element) const { return &acc_[size_t{element} * config_.lanes]; }
   /*! \brief Copy the low bits of an accumulator element to the output buffer. */
   template <int kBlock>
   void MirrorOutput(uint32_t element) {
-    const int block = kBlock == 0 ? config_.block : kBlock;
     const int32_t* acc = Acc(element);
-    int8_t* out = &out_[size_t{element} * block];
-    for (int i = 0; i < block; ++i) {
-      out[i] = static_cast<int8_t>(acc[i] & 0xFF);
+    int8_t* out = &out_[size_t{element} * config_.lanes];
+    const int block = kBlock == 0 ? config_.block : kBlock;
+    const int lanes = config_.lanes;  // a local: `out` might point to anything
+    for (int row = 0; row < lanes; row += block) {
+      for (int i = 0; i < block; ++i) {
+        out[row + i] = static_cast<int8_t>(acc[row + i] & 0xFF);
+      }
     }
     out_from_reset_[element] = 0;
   }

@@ -57,17 +57,17 @@ TensorSlot ReadTensor(const JsonReader& reader, const Config& config, uint64_t d
   slot.name = reader.Text("name");
   slot.address = static_cast<uint64_t>(reader.Int("addr", 0, static_cast<int64_t>(dram_size)));
   slot.shape = reader.Ints("shape", 1, kMaxDim);
-  if ((slot.shape.size() != 2 && slot.shape.size() != 4) || slot.shape[0] != 1) {
-    FailProgram(reader.what() + ": shape must be [1, C] or [1, C, H, W]");
+  if (slot.shape.size() != 2 && slot.shape.size() != 4) {
+    FailProgram(reader.what() + ": shape must be [N, C] or [N, C, H, W]");
   }
-  slot.channels = slot.shape[1];
-  slot.pixels = slot.shape.size() == 4 ? slot.shape[2] * slot.shape[3] : 1;
-  const int64_t blocks = (slot.channels + config.block - 1) / config.block;
-  // At most 2^20 * 2^40: compare by division, not to overflow.
-  if (slot.pixels > static_cast<int64_t>(kMaxDram) / (blocks * config.block)) {
+  const int64_t pixels = slot.shape.size() == 4 ? slot.shape[2] * slot.shape[3] : 1;
+  slot.layout = {slot.shape[0], slot.shape[1], pixels, config.batch, config.block};
+  // Factors of at most 2^20, 2^20, 2^40 and 2^10: compare by division, not to overflow.
+  const int64_t planes = slot.layout.blocks() * slot.layout.groups();
+  if (pixels > static_cast<int64_t>(kMaxDram) / config.lanes / planes) {
     FailProgram(reader.what() + ": the tensor is larger than any DRAM");
   }
-  slot.bytes = static_cast<uint64_t>(blocks * slot.pixels * config.block);
+  slot.bytes = static_cast<uint64_t>(slot.layout.size());
   if (slot.bytes > dram_size - slot.address) {
     Outside(reader, "the tensor", slot.address, slot.bytes, dram_size);
   }

@@ -7,7 +7,7 @@
 // a reader of a ParsedFile need not check again:
 // - images lie in the raw sections and inside their program's DRAM;
 // - instructions, tensors and buffers lie inside the DRAM, at most kMaxDram bytes of it;
-// - tensors are [1, C] or [1, C, H, W]; layer ranges lie inside the stream; symbols are unique.
+// - tensors are [N, C] or [N, C, H, W]; layer ranges lie inside the stream; symbols are unique.
 #ifndef LCP_TVM_PROGRAM_FILE_H_
 #define LCP_TVM_PROGRAM_FILE_H_
 
@@ -17,18 +17,19 @@
 #include <vector>
 
 #include "config.h"
+#include "layout.h"
 #include "simulator.h"
 
 namespace lcp_tvm::vta {
 
 constexpr uint64_t kMaxDram = uint64_t{1} << 30;
 
-/*! \brief An activation in DRAM: blocks [ceil(C / BLOCK)][H][W][BLOCK] of int8 at `address`. */
+/*! \brief An activation in DRAM: int8 elements (layout.h) at `address`. */
 struct TensorSlot {
   std::string name;
   uint64_t address;
   std::vector<int64_t> shape;  // of the call's tensor
-  int64_t channels, pixels;
+  Layout layout;
   uint64_t bytes;  // in DRAM
 };
 

@@ -70,7 +70,7 @@ void ProgramRunner::Run(const std::vector<tvm::ffi::TensorView>& tensors) {
   for (size_t i = 0; i < inputs; ++i) {
     const TensorSlot& slot = program_.inputs[i];
     staging_.resize(slot.bytes);
-    PackBlocks(Data(tensors[i]), slot.channels, slot.pixels, config_.block, staging_.data());
+    PackElements(Data(tensors[i]), slot.layout, staging_.data());
     device_->Write(slot.address, staging_.data(), slot.bytes);
   }
   stats_ = device_->Run(program_.insn_addr, program_.insn_count, program_.layers);
@@ -78,8 +78,7 @@ void ProgramRunner::Run(const std::vector<tvm::ffi::TensorView>& tensors) {
     const TensorSlot& slot = program_.outputs[i];
     staging_.resize(slot.bytes);
     device_->Read(slot.address, staging_.data(), slot.bytes);
-    UnpackBlocks(staging_.data(), slot.channels, slot.pixels, config_.block,
-                 Data(tensors[inputs + i]));
+    UnpackElements(staging_.data(), slot.layout, Data(tensors[inputs + i]));
   }
 }
 

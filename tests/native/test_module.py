@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from lcp_tvm import native
 from lcp_tvm.errors import ConfigError, LcpError, PackageError, SimulationError
-from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.config import VtaConfig, load_config
+from lcp_tvm.vta.container import pack_programs
 from lcp_tvm.vta.isa import AluOp, Memory, MicroOp, encode_micro_ops, encode_stream
 from lcp_tvm.vta.simulator import load_program_bytes, parse_stats, raise_native
 from tests.native.streams import (
@@ -35,6 +36,9 @@ from tests.native.streams import (
     load,
     store,
 )
+from tests.reference import evaluate
+from tests.vta import builders
+from tests.vta.configs import PYNQ, ROWS
 
 CHANNELS, HEIGHT, WIDTH = 20, 3, 5
 SHAPE = [1, CHANNELS, HEIGHT, WIDTH]
@@ -121,6 +125,25 @@ def test_blocks_have_absent_channels_zero() -> None:
     np.testing.assert_array_equal(
         blocks, wanted.reshape(2, 16, HEIGHT, WIDTH).transpose(0, 2, 3, 1)
     )
+
+
+@pytest.mark.parametrize("config", [PYNQ, ROWS], ids=lambda config: str(config.name))
+@pytest.mark.parametrize("frames", [1, 3, 4, 5])
+def test_frames_lie_side_by_side(frames: int, config: VtaConfig) -> None:
+    """Frames behind one another, or in the rows of an element; absent rows are zero."""
+    rng = np.random.default_rng(frames)
+    network = builders.conv(rng, (20, 3, 5), 40, (3, 3), frames=frames)
+    program = builders.compile_single(network, config)
+    module = load_program_bytes(pack_programs(config.to_json(), [program.header], [program.image]))
+    (x,) = builders.random_inputs(rng, network)
+    wanted = evaluate(network, x)
+    y = np.empty_like(wanted)
+    call(module, x, y, symbol="vta_0")
+    np.testing.assert_array_equal(y, wanted)
+    dram = np.frombuffer(module["lcp_tvm.dram"]("vta_0"), np.uint8)
+    packed = builders.pack(x, config)
+    address = program.header["inputs"][0]["addr"]
+    np.testing.assert_array_equal(dram[address : address + len(packed)], packed)
 
 
 def test_a_view_with_a_byte_offset_is_read_from_its_place() -> None:
@@ -231,9 +254,13 @@ def test_a_module_is_its_bytes_and_loads_again(tmp_path: Path) -> None:
         (file_of(header(dram_size=16)), "image in DRAM"),
         (file_of(header(insn_count=1 << 20)), "key 'insn_count'"),
         (file_of(header(insn_count=9)), "the stream is"),
-        (file_of(header(inputs=[{"name": "x", "addr": 0, "shape": [2, 3]}])), r"must be \[1, C\]"),
+        (file_of(header(inputs=[{"name": "x", "addr": 0, "shape": [2, 3, 4]}])), r"\[N, C\]"),
         (
             file_of(header(inputs=[{"name": "x", "addr": 0, "shape": [1, 1 << 20, 1 << 20, 1]}])),
+            "larger than any DRAM",
+        ),
+        (
+            file_of(header(inputs=[{"name": "x", "addr": 0, "shape": [1 << 20, 1 << 20, 9, 9]}])),
             "larger than any DRAM",
         ),
         (
@@ -251,8 +278,8 @@ def test_wrong_bytes_are_refused_with_what_is_wrong(data: bytes, message: str) -
 
 def test_a_config_that_cannot_be_executed_is_refused() -> None:
     values = header()
-    values["config"]["LOG_BATCH"] = 1
-    with pytest.raises(ConfigError, match="key 'LOG_BATCH' is 1, allowed are 0 to 0"):
+    values["config"]["LOG_BATCH"] = 5
+    with pytest.raises(ConfigError, match="key 'LOG_BATCH' is 5, allowed are 0 to 4"):
         load_program_bytes(file_of(values))
 
 

@@ -1,4 +1,4 @@
-"""Configs for tests: the bundled ones, and variants with other blocks and depths."""
+"""Configs for tests: the bundled ones, and variants with other arrays and depths."""
 
 from dataclasses import replace
 
@@ -10,6 +10,11 @@ PYNQ = load_config("pynq_z1")
 
 # 32 x 32 array: elements are larger, so the buffers hold fewer of them.
 WIDE = replace(PYNQ, name="wide", log_block=5)
+
+# Four rows in an element, a frame each.
+ROWS = replace(PYNQ, name="rows", log_batch=2)
+
+ROWS_WIDE = replace(ROWS, name="rows_wide", log_block=5)
 
 # Buffers of 2^4 elements or so: streams reach every limit quickly.
 SMALL = replace(
@@ -30,7 +35,13 @@ SMALL_WIDE = replace(
     log_acc_buff_size=11,
 )
 
-ALL = (*(load_config(name) for name in config_names()), WIDE, SMALL, SMALL_WIDE)
+SMALL_ROWS = replace(
+    SMALL, name="small_rows", log_batch=2, log_inp_buff_size=10, log_acc_buff_size=12
+)
+
+BUNDLED = tuple(load_config(name) for name in config_names())
+
+ALL = (*BUNDLED, WIDE, ROWS, ROWS_WIDE, SMALL, SMALL_WIDE, SMALL_ROWS)
 
 
 def configs() -> st.SearchStrategy[VtaConfig]:

@@ -29,14 +29,14 @@ class StreamModel:
     """The memories of the accelerator, all zero at first, and one method for each instruction."""
 
     def __init__(self, config: VtaConfig, dram: npt.NDArray[np.uint8]) -> None:
-        block = config.block
+        batch, block = config.batch, config.block
         self.config = config
         self.dram = dram
         self.uop = np.zeros((config.uop_depth, 3), np.int64)
-        self.inp = np.zeros((config.inp_depth, block), np.int8)
+        self.inp = np.zeros((config.inp_depth, batch, block), np.int8)
         self.wgt = np.zeros((config.wgt_depth, block, block), np.int8)
-        self.acc = np.zeros((config.acc_depth, block), np.int32)
-        self.out = np.zeros((config.acc_depth, block), np.int8)
+        self.acc = np.zeros((config.acc_depth, batch, block), np.int32)
+        self.out = np.zeros((config.acc_depth, batch, block), np.int8)
         self.gemm_uops = 0
         self.alu_uops = 0
         self.bytes = {memory.name: 0 for memory in Memory}  # DMA, without padding
@@ -71,7 +71,7 @@ class StreamModel:
         rows = self._read_rows(load, memory)
         if load.memory != Memory.WGT:
             pads = ((load.y_pad_0, load.y_pad_1), (load.x_pad_0, load.x_pad_1))
-            rows = np.pad(rows, (*pads, (0, 0)))
+            rows = np.pad(rows, (*pads, *[(0, 0)] * (rows.ndim - 2)))
         elements = rows.reshape(-1, *memory.shape[1:])
         memory[load.sram_base : load.sram_base + len(elements)] = elements
 
@@ -98,7 +98,9 @@ class StreamModel:
     def gemm(self, gemm: Gemm) -> None:
         for dst, src, wgt in issues(gemm, self.uop):
             self.gemm_uops += 1
-            total = self.acc[dst] + self.wgt[wgt].astype(np.int32) @ self.inp[src].astype(np.int32)
+            total = (
+                self.acc[dst] + self.inp[src].astype(np.int32) @ self.wgt[wgt].astype(np.int32).T
+            )
             self.acc[dst] = 0 if gemm.reset else total
             self.out[dst] = total.astype(np.int8)  # also with reset
 

@@ -8,7 +8,7 @@ import pytest
 
 from lcp_tvm.errors import ConfigError
 from lcp_tvm.vta.config import config_names, load_config, parse_config
-from tests.vta.configs import ALL, WIDE
+from tests.vta.configs import ALL, ROWS, WIDE
 
 
 def keys(**changes: Any) -> dict[str, Any]:
@@ -53,6 +53,12 @@ def test_wide_array_sizes() -> None:
     assert WIDE.bitstream_name == "1x32_i8w8a32_15_15_18_17.bit"
 
 
+def test_rows_make_inputs_and_accumulators_larger_but_not_weights() -> None:
+    assert (ROWS.inp_elem_bytes, ROWS.wgt_elem_bytes, ROWS.acc_elem_bytes) == (64, 256, 256)
+    assert (ROWS.inp_depth, ROWS.wgt_depth, ROWS.acc_depth) == (512, 1024, 512)
+    assert ROWS.bitstream_name == "4x16_i8w8a32_15_15_18_17.bit"
+
+
 @pytest.mark.parametrize(("name", "clock", "bus"), [("ultra96", 333, 128), ("zcu104", 333, 128)])
 def test_family_sets_clock_and_bus(name: str, clock: int, bus: int) -> None:
     assert (load_config(name).clock_mhz, load_config(name).bus_bits) == (clock, bus)
@@ -85,7 +91,7 @@ def test_a_file_is_named_after_itself(tmp_path: Path) -> None:
         ({"HW_VER": 2}, r"key 'HW_VER' is 2; allowed is text"),
         ({"NAME": ""}, r"key 'NAME' is ''; allowed is text"),
         ({"TARGET": "vcu"}, r"key 'TARGET' is 'vcu'; allowed are pynq, ultra96"),
-        ({"LOG_BATCH": 1}, r"key 'LOG_BATCH' is 1; allowed is 0"),
+        ({"LOG_BATCH": 5}, r"key 'LOG_BATCH' is 5; allowed is 0..4"),
         ({"LOG_BLOCK": 6}, r"key 'LOG_BLOCK' is 6; allowed is 4..5"),
         ({"LOG_INP_WIDTH": 4}, r"key 'LOG_INP_WIDTH' is 4; allowed is 3"),
         ({"LOG_WGT_WIDTH": 2}, r"key 'LOG_WGT_WIDTH' is 2; allowed is 3"),

@@ -19,6 +19,7 @@ from lcp_tvm.vta.program import build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.search import best_tiling
 from tests.vta import builders
+from tests.vta.configs import ROWS
 
 PYNQ = load_config("pynq_z1")
 
@@ -122,3 +123,17 @@ def test_estimate_knows_what_leaky_relu_takes(
         pool=pool,
     )
     assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("config", [PYNQ, ROWS], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    ("channels", "outputs", "size", "kernel"),
+    [(64, 64, 28, 3), (256, 256, 14, 3), (512, 512, 7, 3), (512, 1000, 1, 1)],
+)
+def test_estimate_of_five_frames_is_within_three_per_cent(
+    channels: int, outputs: int, size: int, kernel: int, config: VtaConfig
+) -> None:
+    rng = np.random.default_rng(0)
+    source, padding = (channels, size, size), (kernel // 2,) * 4
+    module = builders.conv(rng, source, outputs, (kernel, kernel), padding=padding, frames=5)
+    assert ratio(module, rng, config) == pytest.approx(1.0, abs=0.03)

@@ -16,6 +16,7 @@ from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.layer import Slope
 from tests.reference import evaluate
 from tests.vta import builders
+from tests.vta.configs import ROWS, ROWS_WIDE, WIDE
 
 PYNQ = load_config("pynq_z1")
 
@@ -179,9 +180,9 @@ def test_a_pool_behind_a_convolution_is_one_layer_with_it(
 
 
 @settings(max_examples=60, deadline=None)
-@given(module=convolutions(), seed=st.integers(0, 1000))
-def test_convolution_of_any_shape(module: tvm.IRModule, seed: int) -> None:
-    check(module, np.random.default_rng(seed))
+@given(module=convolutions(), seed=st.integers(0, 1000), config=st.sampled_from([PYNQ, ROWS]))
+def test_convolution_of_any_shape(module: tvm.IRModule, seed: int, config: VtaConfig) -> None:
+    check(module, np.random.default_rng(seed), config)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +247,14 @@ def test_global_average_pooling(
     check(builders.mean(source, factor, shift), rng)
 
 
-@pytest.mark.parametrize("frames", [2, 3, 4])
-def test_frames_of_one_program(frames: int, rng: np.random.Generator) -> None:
+ARRAYS = [(PYNQ, 2), (PYNQ, 3), (PYNQ, 4), (WIDE, 1), (WIDE, 3)]
+ARRAYS += [(config, frames) for config in (ROWS, ROWS_WIDE) for frames in (1, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("config", "frames"), ARRAYS, ids=lambda value: getattr(value, "name", value)
+)
+def test_frames_of_one_program(config: VtaConfig, frames: int, rng: np.random.Generator) -> None:
     """Small planes, dense layers and diagonal ones: tiles of several frames, and of parts."""
     same = (1, 1, 1, 1)
     for module in (
@@ -266,8 +273,11 @@ def test_frames_of_one_program(frames: int, rng: np.random.Generator) -> None:
         builders.dense(rng, (512,), 1000, shift=10, frames=frames),
         builders.add((70, 13, 5), (1, 10), shift=10, bounds=(0, 127), frames=frames),
         builders.mean((80, 7, 7), 84, 12, frames=frames),
+        builders.max_pool(
+            (20, 9, 9), (3, 3), stride=(2, 2), padding=same, ceil_mode=False, frames=frames
+        ),
     ):
-        check(module, rng)
+        check(module, rng, config)
 
 
 @st.composite

@@ -15,15 +15,15 @@ from lcp_tvm.errors import SimulationError
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.isa import Finish, Instruction, disassemble
 from lcp_tvm.vta.simulator import Stats, simulate
-from tests.vta.configs import SMALL, SMALL_WIDE, configs
+from tests.vta.configs import SMALL, SMALL_ROWS, SMALL_WIDE, configs
 from tests.vta.instructions import instructions
 from tests.vta.stream_model import StreamModel
 from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, set_token, unit_of
 
 # Loading the library counts to the first example, and cores are shared: time proves nothing.
 patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-both_arrays = pytest.mark.parametrize(
-    "config", [SMALL, SMALL_WIDE], ids=lambda config: str(config.name)
+all_arrays = pytest.mark.parametrize(
+    "config", [SMALL, SMALL_WIDE, SMALL_ROWS], ids=lambda config: str(config.name)
 )
 
 
@@ -36,7 +36,7 @@ def run(
     return dram, stats
 
 
-@both_arrays
+@all_arrays
 @patient
 @given(data=st.data())
 def test_legal_streams_compute_what_the_model_computes(
