@@ -269,6 +269,8 @@ def test_frames_of_one_program(config: VtaConfig, frames: int, rng: np.random.Ge
             pool=builders.pooling((2, 2), (2, 2)),
             frames=frames,
         ),
+        builders.conv(rng, (70, 9, 9), 70, (3, 3), padding=same, groups=70, frames=frames),
+        builders.conv(rng, (48, 6, 6), 48, (3, 3), slope=Slope(3, 5, 16), frames=frames),
         builders.dense(rng, (256, 3, 3), 30, shift=10, frames=frames),
         builders.dense(rng, (512,), 1000, shift=10, frames=frames),
         builders.add((70, 13, 5), (1, 10), shift=10, bounds=(0, 127), frames=frames),
