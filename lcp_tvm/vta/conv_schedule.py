@@ -201,9 +201,9 @@ def slot_sizes(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> SlotSizes
     limits = _limits(shape, tiling, config)
     for box in tiling.boxes(shape.output, shape.together):
         whole = computed(shape, box)
-        reach = reach_of(whole, shape.source, shape.window)
+        reach = reach_of(whole, shape.source, shape.window, tiling.strips)
         for chunk in chunks(shape, tiling, box):
-            copies = _product(shape, whole, chunk, limits).copies
+            copies = _product(shape, whole, chunk, tiling, limits).copies
             if shape.pool is None:
                 acc = max(acc, box.size * copies)
             else:
@@ -251,9 +251,10 @@ def schedule(
     acc_slots = Slots(bases[Space.OUT], sizes.acc, tiling.acc_slots)
     for index, box in enumerate(tiling.boxes(shape.output, shape.together)):
         whole = computed(shape, box)
-        reach = reach_of(whole, shape.source, shape.window)
+        reach = reach_of(whole, shape.source, shape.window, tiling.strips)
         products = [
-            (chunk, _product(shape, whole, chunk, limits)) for chunk in chunks(shape, tiling, box)
+            (chunk, _product(shape, whole, chunk, tiling, limits))
+            for chunk in chunks(shape, tiling, box)
         ]
         copies = max(product.copies for _, product in products)
         begin, _ = acc_slots.take(index)
@@ -306,7 +307,7 @@ def _add_bias(shape: ConvShape, output: Range, box: Box, weights: Range) -> Iter
 def _pool_steps(shape: ConvShape, box: Box) -> tuple[PoolStep, ...]:
     assert shape.pool is not None
     reach = reach_of(box, shape.target, shape.pool)
-    work = window_work(shape.target, shape.pool, box, box.blocks, Weights.UNIFORM)
+    work = window_work(shape.target, shape.pool, box, reach, box.blocks, Weights.UNIFORM)
     steps = pool_steps(work, reach)
     if steps is None:
         raise UnsafeError
@@ -341,8 +342,8 @@ def _limits(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> Limits:
     )
 
 
-def _product(shape: ConvShape, box: Box, chunk: Span, limits: Limits) -> Product:
-    product = product_of(work_of(shape, box, chunk), box.size, limits)
+def _product(shape: ConvShape, box: Box, chunk: Span, tiling: Tiling, limits: Limits) -> Product:
+    product = product_of(work_of(shape, box, chunk, tiling.strips), box.size, limits)
     if product is None:
         raise UnsafeError
     return product

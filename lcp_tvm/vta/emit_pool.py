@@ -106,8 +106,9 @@ def _slots(emitter: Emitter, space: Space, size: int, count: int) -> Slots:
 
 
 def _pool(emitter: Emitter, layer: MaxPool, box: Box, window: Range, pooled: Range) -> None:
-    work = window_work(layer.source, layer.window, box, box.blocks, Weights.UNIFORM)
-    steps = pool_steps(work, reach_of(box, layer.source, layer.window))
+    reach = reach_of(box, layer.source, layer.window)
+    work = window_work(layer.source, layer.window, box, reach, box.blocks, Weights.UNIFORM)
+    steps = pool_steps(work, reach)
     if steps is not None:
         emitter.take_maximum(steps, window, pooled)
         return

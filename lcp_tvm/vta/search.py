@@ -36,9 +36,12 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
     """Every tiling whose tiles fit the buffers, micro-ops and copies not yet looked at."""
     output, dense = shape.output, shape.weights is Weights.DENSE
     free_inputs = config.inp_depth - 1
-    for blocks, frames, rows, columns in _tile_sizes(output, shape.together):
+    apart = shape.window.stride[0] > shape.window.extent[0]
+    for (blocks, frames, rows, columns), strips in product(
+        _tile_sizes(output, shape.together), (False, True) if apart else (False,)
+    ):
         tile = blocks * frames * rows * columns
-        whole, plane = (frames * area for area in _largest(shape, rows, columns))
+        whole, plane = (frames * area for area in _largest(shape, rows, columns, strips))
         scratch = blocks * whole if shape.pool else tile if shape.copied else 0
         if tile + scratch > config.acc_depth:
             continue
@@ -65,6 +68,7 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                     acc_slots,
                     skips,
                     frames,
+                    strips,
                 )
 
 
@@ -83,13 +87,14 @@ def _block_tiles(shape: ConvShape, blocks: int) -> int:
     return ceil(shape.output.channels / shape.together) * ceil(shape.together / blocks)
 
 
-def _largest(shape: ConvShape, rows: int, columns: int) -> tuple[int, int]:
+def _largest(shape: ConvShape, rows: int, columns: int, strips: bool) -> tuple[int, int]:
     """Elements of one block that a tile computes, and that it reaches, at most."""
     height, width = rows, columns
     if shape.pool is not None:
         height, width = _sides(shape.pool, shape.target, height, width)
     reach = _sides(shape.window, shape.source, height, width)
-    return height * width, max(reach[0] * reach[1], 1)
+    read = min(reach[0], height * shape.window.extent[0]) if strips else reach[0]
+    return height * width, max(read * reach[1], 1)
 
 
 def _sides(window: Window, plane: Plane, rows: int, columns: int) -> tuple[int, int]:
@@ -174,7 +179,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     plane_tiles = area_tiles * ceil(output.frames / tiling.frames)
     chunk_count = ceil(shape.group.inputs / tiling.chunk) if dense else 1
     tiles = block_tiles * plane_tiles
-    whole, reach = _largest(shape, tiling.rows, tiling.columns)
+    whole, reach = _largest(shape, tiling.rows, tiling.columns, tiling.strips)
 
     outputs = output.size
     extra = 1 + shape.bias_blocks + (1 if shape.skip else 0) + (1 if shape.copied else 0)
@@ -198,10 +203,11 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
             weight_loads = block_tiles * chunk_count
     planes = (tiling.chunk if dense else tiling.blocks) * tiling.frames
     in_rows = tiling.columns == output.width
+    whole_rows = in_rows and not tiling.strips
     input_load = timing.dma(
         planes * reach * config.inp_elem_bytes,
-        planes if in_rows else reach / tiling.columns * planes,
-        1 if in_rows else planes,
+        planes * (1 if whole_rows else tiling.rows if tiling.strips else reach / tiling.columns),
+        1 if whole_rows else planes,
     )
     kernels = own_weights(shape, tiling.blocks, tiling.chunk)
     weights = kernels + tiling.blocks * shape.bias_blocks / chunk_count

@@ -89,16 +89,28 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Rows and columns of the input's frames that a tile reads; nothing outside the plane."""
+    """Rows and columns of the input's frames that a tile reads; nothing outside the plane.
 
-    rows: Span
+    ``strips`` are the runs of rows that are loaded, one, or one a window where windows do not
+    touch. In SRAM ``pitch`` rows lie between two windows; ``lead`` rows of the first window
+    come before the first that is loaded.
+    """
+
+    strips: tuple[Span, ...]
     columns: Span
-    frames: Span = ONE_FRAME
+    frames: Span
+    pitch: int
+    lead: int
+
+    @property
+    def rows(self) -> Span:
+        """From the first row that is read to the last."""
+        return Span(self.strips[0].begin, self.strips[-1].end)
 
     @property
     def area(self) -> int:
         """Elements of one channel block of one frame."""
-        return self.rows.size * self.columns.size
+        return sum(strip.size for strip in self.strips) * self.columns.size
 
     @property
     def size(self) -> int:
@@ -108,7 +120,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """Tile sizes, the loop order, and how many tiles of each kind stay on chip."""
+    """Tile sizes, the loop order, and how many tiles of each kind stay on chip.
+
+    ``strips``: rows of the input between two windows, which nothing reads, are not loaded.
+    """
 
     blocks: int
     rows: int
@@ -120,6 +135,7 @@ class Tiling:
     acc_slots: int
     skip_slots: int = 0
     frames: int = 1
+    strips: bool = False
 
     def boxes(self, output: Plane, together: int) -> Iterator[Box]:
         """Tiles in execution order, none across a multiple of ``together`` blocks."""
@@ -148,15 +164,21 @@ def cut(span: Span, step: int) -> list[Span]:
     return [Span(i, min(i + step, span.end)) for i in range(span.begin, span.end, step)]
 
 
-def reach_of(box: Box, source: Plane, window: Window) -> Reach:
-    """Return what a tile of outputs reads."""
+def reach_of(box: Box, source: Plane, window: Window, strips: bool = False) -> Reach:
+    """Return what a tile of outputs reads; in ``strips`` without rows between windows."""
     top, left = window.padding[:2]
     (sh, sw), (eh, ew) = window.stride, window.extent
-    return Reach(
-        _reach(box.rows, sh, eh, top, source.height),
-        _reach(box.columns, sw, ew, left, source.width),
-        box.frames,
-    )
+    columns = _reach(box.columns, sw, ew, left, source.width)
+    if strips and sh > eh:
+        inputs = (o * sh - top for o in range(box.rows.begin, box.rows.end))
+        read = [Span(max(y, 0), min(y + eh, source.height)) for y in inputs]
+        inside = [number for number, strip in enumerate(read) if strip.size > 0]
+        if inside:
+            first = inside[0]
+            lead = first * eh + read[first].begin - ((box.rows.begin + first) * sh - top)
+            return Reach(tuple(read[i] for i in inside), columns, box.frames, eh, lead)
+    rows = _reach(box.rows, sh, eh, top, source.height)
+    return Reach((rows,), columns, box.frames, sh, rows.begin - (box.rows.begin * sh - top))
 
 
 def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
@@ -188,26 +210,28 @@ def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
     return cut(group, tiling.chunk)
 
 
-def work_of(shape: ConvShape, box: Box, chunk: Span) -> Work:
+def work_of(shape: ConvShape, box: Box, chunk: Span, strips: bool = False) -> Work:
     """Return the multiply-accumulates of one chunk of a tile."""
-    return window_work(shape.source, shape.window, box, chunk, shape.weights)
+    reach = reach_of(box, shape.source, shape.window, strips)
+    return window_work(shape.source, shape.window, box, reach, chunk, shape.weights)
 
 
-def window_work(source: Plane, window: Window, box: Box, chunk: Span, weights: Weights) -> Work:
-    """Return what a window sliding over a tile's outputs meets.
+def window_work(
+    source: Plane, window: Window, box: Box, reach: Reach, chunk: Span, weights: Weights
+) -> Work:
+    """Return what a window sliding over a tile's outputs meets in what it reaches.
 
     Source elements count from the chunk's first block in SRAM, weights from the chunk's kernels
     (output block, input block, row, column), destinations from the tile.
     """
-    reach = reach_of(box, source, window)
     (kh, kw), (top, left) = window.kernel, window.padding[:2]
     width = reach.columns.size
     step, taps = 0 if weights is Weights.UNIFORM else 1, kh * kw
     rows = Line(
         _taps(box.rows, kh, window.stride[0], window.dilation[0], top, source.height),
         (0, window.dilation[0] * width, kw * step),
-        (box.columns.size, window.stride[0] * width, 0),
-        (box.rows.begin * window.stride[0] - top - reach.rows.begin) * width,
+        (box.columns.size, reach.pitch * width, 0),
+        -reach.lead * width,
     )
     columns = Line(
         _taps(box.columns, kw, window.stride[1], window.dilation[1], left, source.width),

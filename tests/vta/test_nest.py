@@ -64,11 +64,14 @@ class Tile:
         spans = [Span(begin, begin + size) for begin, size in (pair(0, most) for most in limits)]
         self.box = Box(*(Span(span.begin, span.end + 1) for span in spans))
         self.chunk = Span(0, self.source.channels)
-        self.work = window_work(self.source, self.window, self.box, self.chunk, Weights.DENSE)
+        self.reach = reach_of(self.box, self.source, self.window, draw(st.booleans()))
+        self.work = window_work(
+            self.source, self.window, self.box, self.reach, self.chunk, Weights.DENSE
+        )
 
     def wanted(self) -> set[Item]:
-        window, box = self.window, self.box
-        reach = reach_of(box, self.source, window)
+        window, box, reach = self.window, self.box, self.reach
+        read = [y for strip in reach.strips for y in range(strip.begin, strip.end)]
         kernel = product(range(window.kernel[0]), range(window.kernel[1]))
         blocks, rows, columns = box.blocks.size, box.rows.size, box.columns.size
         frames = box.frames.size
@@ -80,7 +83,7 @@ class Tile:
                 y, x = y + ky * window.dilation[0], x + kx * window.dilation[1]
                 if not (0 <= y < self.source.height and 0 <= x < self.source.width):
                     continue
-                place = (y - reach.rows.begin) * reach.columns.size + x - reach.columns.begin
+                place = read.index(y) * reach.columns.size + x - reach.columns.begin
                 for k, b, f in product(range(self.chunk.size), range(blocks), range(frames)):
                     tap = ky * window.kernel[1] + kx
                     taps = window.kernel[0] * window.kernel[1]
@@ -136,7 +139,8 @@ def test_there_is_always_a_safe_product_with_copies_where_a_tile_is_small(tile: 
 
 
 def _work(source: Plane, window: Window, box: Box) -> Work:
-    return window_work(source, window, box, Span(0, source.channels), Weights.DENSE)
+    reach = reach_of(box, source, window)
+    return window_work(source, window, box, reach, Span(0, source.channels), Weights.DENSE)
 
 
 def test_a_plane_without_padding_is_one_instruction() -> None:
