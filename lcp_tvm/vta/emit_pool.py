@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from lcp_tvm.vta.layer import MaxPool, Plane, Weights
 from lcp_tvm.vta.nest import elementwise, nest_of
 from lcp_tvm.vta.pooling import pool_steps
 from lcp_tvm.vta.step import Range, Space
-from lcp_tvm.vta.tiling import Box, Tiling, reach_of, window_work
+from lcp_tvm.vta.tiling import Box, Tiling, reach_limit, reach_of, window_work
 from lcp_tvm.vta.transfers import input_transfers, output_transfers
 
 _LOWEST = -128
@@ -28,7 +29,7 @@ def pool_tiling(layer: MaxPool, config: VtaConfig) -> Tiling | None:
     for slots in (2, 1):
         for columns in range(layer.target.width, 0, -1):
             for rows in range(layer.target.height, 0, -1):
-                plane = _plane(layer, rows, columns)
+                plane = prod(reach_limit(layer.window, layer.source, rows, columns))
                 fit = min(
                     config.acc_depth // slots // (plane + rows * columns),
                     (config.inp_depth - 1) // slots // plane,
@@ -44,13 +45,6 @@ def _planes(plane: Plane, config: VtaConfig) -> Plane:
     """The same in elements; frames count as channel blocks, as they lie side by side alike."""
     elements = plane.in_elements(config)
     return Plane(elements.channels * elements.frames, elements.height, elements.width)
-
-
-def _plane(layer: MaxPool, rows: int, columns: int) -> int:
-    """Elements of one block that a tile of outputs reaches at most."""
-    (sh, sw), (eh, ew) = layer.window.stride, layer.window.extent
-    height = min((rows - 1) * sh + eh, layer.source.height)
-    return height * min((columns - 1) * sw + ew, layer.source.width)
 
 
 def emit_pool(
@@ -77,7 +71,7 @@ def emit_pool(
     if tiling is None:
         raise ValueError(f"{layer.name}: no tile fits the buffers")
     source_planes, target_planes = (_planes(p, config) for p in (layer.source, layer.target))
-    plane = _plane(layer, tiling.rows, tiling.columns)
+    plane = prod(reach_limit(layer.window, layer.source, tiling.rows, tiling.columns))
     size = tiling.blocks * plane
     inputs = _slots(emitter, Space.INP, size, tiling.input_slots)
     outputs = tiling.blocks * tiling.rows * tiling.columns

@@ -20,9 +20,9 @@ from lcp_tvm.vta.conv_schedule import (
     own_weights,
     slot_sizes,
 )
-from lcp_tvm.vta.layer import Plane, Weights, Window
+from lcp_tvm.vta.layer import Plane, Weights
 from lcp_tvm.vta.step import Space
-from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, work_of
+from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, reach_limit, work_of
 from lcp_tvm.vta.timing import Timing
 
 SHORTLIST = 12
@@ -91,20 +91,10 @@ def _largest(shape: ConvShape, rows: int, columns: int, strips: bool) -> tuple[i
     """Elements of one block that a tile computes, and that it reaches, at most."""
     height, width = rows, columns
     if shape.pool is not None:
-        height, width = _sides(shape.pool, shape.target, height, width)
-    reach = _sides(shape.window, shape.source, height, width)
+        height, width = reach_limit(shape.pool, shape.target, height, width)
+    reach = reach_limit(shape.window, shape.source, height, width)
     read = min(reach[0], height * shape.window.extent[0]) if strips else reach[0]
     return height * width, max(read * reach[1], 1)
-
-
-def _sides(window: Window, plane: Plane, rows: int, columns: int) -> tuple[int, int]:
-    """Rows and columns that a window reaches at most; all where a stride skips the others."""
-    (sh, sw), (eh, ew) = window.stride, window.extent
-    height, width = (rows - 1) * sh + eh, (columns - 1) * sw + ew
-    return (
-        plane.height if height + sh > plane.height else height,
-        plane.width if width + sw > plane.width else width,
-    )
 
 
 def _slots(depth: int, size: int, wanted: int) -> int:

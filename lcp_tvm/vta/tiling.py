@@ -193,6 +193,16 @@ def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
     return Span(begin, end)
 
 
+def reach_limit(window: Window, source: Plane, rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns that a tile of so many reads at most, `Reach.rows` and `Reach.columns`."""
+    (sh, sw), (eh, ew) = window.stride, window.extent
+    height, width = (rows - 1) * sh + eh, (columns - 1) * sw + ew
+    return (
+        source.height if height + sh > source.height else height,
+        source.width if width + sw > source.width else width,
+    )
+
+
 def computed(shape: ConvShape, box: Box) -> Box:
     """Return what the convolution computes for a tile of outputs."""
     if shape.pool is None:

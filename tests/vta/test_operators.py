@@ -307,6 +307,15 @@ def test_max_pooling_of_any_shape(module: tvm.IRModule, seed: int) -> None:
     check(module, np.random.default_rng(seed))
 
 
+def test_a_tile_of_a_max_pooling_may_reach_rows_that_no_window_reads(
+    rng: np.random.Generator,
+) -> None:
+    module = builders.max_pool(
+        (128, 10, 21), (2, 1), stride=(3, 1), dilation=(2, 1), padding=(0,) * 4, ceil_mode=False
+    )
+    check(module, rng)
+
+
 def test_max_pooling_of_resnet_and_squeezenet(rng: np.random.Generator) -> None:
     resnet = builders.max_pool(
         (64, 112, 112), (3, 3), stride=(2, 2), padding=(1, 1, 1, 1), ceil_mode=False
