@@ -36,6 +36,7 @@ class LayerCost:
     ``gemm_share`` is the time of the multiply-accumulates alone, in a full array at one block a
     cycle, over the time taken: 1 is the limit of the hardware. ``bound`` is the least cycles that
     the layer takes alone, every byte moved once; ``bound_by`` names what took the most of them.
+    ``arm_ms`` is what a group convolution would take on the board's ARM core, as modelled.
     """
 
     config: str
@@ -52,6 +53,7 @@ class LayerCost:
     gemm_share: float
     bound: float
     bound_by: str
+    arm_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def _layers(
             gemm_share=_gemm_share(layer["macs"], cost["cycles"], config),
             bound=layer["bound"],
             bound_by=busiest(cost, config),
+            arm_ms=layer["arm_us"] / 1e3 if "arm_us" in layer else None,
         )
         for layer, cost in zip(program["layers"], stats["layers"], strict=True)
     ]

@@ -28,6 +28,9 @@ def render_report(report: Report) -> RenderableType:
     parts += reasons_lines(report.reasons)
     if report.layers and report.total:
         parts += ["", layers_table(report.layers, report.total, report.clock_mhz)]
+    compared = [layer for layer in report.layers if layer.arm_ms is not None]
+    if compared:
+        parts += ["", arm_table(compared)]
     if report.buffers:
         parts += ["", buffers_table(report.buffers)]
     if report.noise:
@@ -127,6 +130,14 @@ def layers_table(layers: Sequence[LayerCost], total: Total, clock_mhz: int | Non
         f"{total.gemm_share:.1%}",
         f"{total.bound / total.cycles:.0%}" if total.cycles else "-",
     )
+    return table
+
+
+def arm_table(layers: Sequence[LayerCost]) -> Table:
+    """What layers take on the VTA, and would take on the board's ARM core."""
+    table = _table("Group convolutions", "layer", "VTA ms", "ARM ms, modelled", numbers=2)
+    for layer in layers:
+        table.add_row(escape(layer.name), f"{layer.ms:.3f}", _ms_text(layer.arm_ms))
     return table
 
 

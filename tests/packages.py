@@ -160,6 +160,7 @@ def a_net_vta() -> bytes:
                 "count": 1,
                 "macs": 1024000,
                 "bound": 6400,
+                "arm_us": 1234,
             },
             {"name": "pool", "kind": "max_pool2d", "first": 1, "count": 0, "macs": 0, "bound": 500},
         ],

@@ -40,6 +40,10 @@ conv   conv2d      GEMM        1.02   8,000   900    6,000    400  0.080     50.
 pool   max_pool2d  GEMM        0.00   2,000     0    1,500    120  0.020         -       25%
 total  1 program               1.02  10,000                        0.117     40.0%       69%
 
+Group convolutions
+layer  VTA ms  ARM ms, modelled
+conv    0.080             1.234
+
 Memory map
 program  buffer           type        address     size
 vta_0    weights of conv  int8     0x00000000    256 B

@@ -128,7 +128,7 @@ def _check_program(program: Mapping[str, Any]) -> None:
     for layer in program["layers"]:
         for key in ("name", "kind"):
             _need(layer, key, _is_text, where)
-        for key in ("first", "count", "macs", "bound"):
+        for key in ("first", "count", "macs", "bound", *({"arm_us"} & layer.keys())):
             _need(layer, key, _is_count, f"{where}, layer {layer['name']}")
         if layer["first"] + layer["count"] > program["insn_count"]:
             _refuse(f"{where}, layer {layer['name']}: ends behind the last instruction")

@@ -36,9 +36,14 @@ from lcp_tvm.vta.transfers import Transfer, input_transfers, output_transfers
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Modelled cycles of a convolution that runs alone, and its instructions."""
+    """Modelled cycles of a convolution that runs alone, and its instructions.
+
+    ``busiest`` is the cycles of the unit that works longest: what the convolution adds to a
+    program, where others keep the units at work before and behind it.
+    """
 
     cycles: float
+    busiest: float
     instructions: int
 
 
@@ -66,7 +71,11 @@ def cost_of(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfi
                 clock.store(action.slot, len(runs), clock.moved(runs))
             case _:
                 clock.compute(action)
-    return Cost(max(clock.loaded, clock.computed, clock.stored), clock.instructions)
+    return Cost(
+        max(clock.loaded, clock.computed, clock.stored),
+        max(clock.busy.values()),
+        clock.instructions,
+    )
 
 
 _Slot = tuple[Space, int]
@@ -83,6 +92,9 @@ class _Clock:
     computed: float = 0.0
     stored: float = 0.0
     instructions: int = 0
+    busy: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("load", "compute", "store"), 0.0)
+    )
     _ready: dict[_Slot, float] = field(default_factory=dict)
     _free: dict[_Slot, float] = field(default_factory=dict)
     _lists: set[tuple[object, ...]] = field(default_factory=set)
@@ -98,6 +110,7 @@ class _Clock:
     def load(self, slot: _Slot, instructions: int, took: float) -> None:
         self.instructions += instructions
         self.loaded = max(self.loaded, self._free.get(slot, 0.0)) + took
+        self.busy["load"] += took
         self._ready[slot] = self.loaded
 
     def compute(self, action: Action) -> None:
@@ -149,6 +162,7 @@ class _Clock:
     def store(self, slot: int, instructions: int, took: float) -> None:
         self.instructions += instructions
         self.stored = max(self.stored, self.computed) + took
+        self.busy["store"] += took
         self._ready[Space.OUT, slot] = self.stored
 
     def _issue(self, key: tuple[object, ...], uops: int, took: float) -> None:
@@ -160,7 +174,9 @@ class _Clock:
             first = 0 if self._lists else 1
             self._lists.add(key)
             self._uops += uops
-            self.computed += self.timing.dma(uops * UOP_BYTES, first, first)
+            took += self.timing.dma(uops * UOP_BYTES, first, first)
             self.instructions += first
-        self.computed += took + self.timing.instruction
+        took += self.timing.instruction
+        self.computed += took
+        self.busy["compute"] += took
         self.instructions += 1

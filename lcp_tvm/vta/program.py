@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.bound import bound_of
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emit_conv import emit_conv
@@ -173,6 +174,7 @@ def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[di
     for owner, run in groupby(owners):
         count = len(list(run))
         layer = graph.nodes[owner].layer
+        beside = compare(layer, config)
         ranges.append(
             {
                 "name": layer.name,
@@ -181,6 +183,7 @@ def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[di
                 "count": count,
                 "macs": layer.macs,
                 "bound": ceil(bound_of(layer, config).cycles),
+                **({"arm_us": round(1e3 * beside.arm_ms)} if beside else {}),
             }
         )
         first += count

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.emit_conv import GEMM_SHIFT_LIMIT, conv_shape
 from lcp_tvm.vta.emit_pool import pool_tiling
@@ -69,6 +70,14 @@ def conv_tile_fits(layer: Conv, config: VtaConfig) -> str | None:
     return f"a kernel of {kh}x{kw} on {layer.source.height}x{layer.source.width} pixels"
 
 
+def faster_than_arm(layer: Conv, config: VtaConfig) -> str | None:
+    """A convolution of groups takes no longer than on the board's ARM core, as modelled."""
+    found = compare(layer, config)
+    if found is None or found.vta_ms <= found.arm_ms:
+        return None
+    return f"{found.vta_ms:.3f} ms, on the {found.core} {found.arm_ms:.3f} ms"
+
+
 def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
     """One output pixel's window of one channel block fits the accumulator and input buffers."""
     if pool_tiling(layer, config) is not None:
@@ -83,6 +92,7 @@ CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
     scale_fits,
     operand_shift_fits,
     conv_tile_fits,
+    faster_than_arm,
 )
 POOL_CONSTRAINTS: tuple[PoolConstraint, ...] = (padding_fits, pool_tile_fits)
 
@@ -107,7 +117,7 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
         "convolution",
         "`conv2d` int8 of any number of groups, depthwise too, bias, optional residual operand, "
         "requantise with ReLU, ReLU6, leaky ReLU or clip",
-        (shift_fits, slope_fits, operand_shift_fits, conv_tile_fits),
+        (shift_fits, slope_fits, operand_shift_fits, conv_tile_fits, faster_than_arm),
     ),
     (
         "dense",

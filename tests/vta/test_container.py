@@ -32,6 +32,9 @@ def test_begins_as_documented() -> None:
     assert data[16 + size :] == bytes(range(16))
 
 
+_LAYER = {"name": "l", "kind": "k", "first": 0, "count": 1, "macs": 0, "bound": 0}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -45,8 +48,12 @@ def test_begins_as_documented() -> None:
         ({"inputs": [{"name": "x", "addr": 0, "shape": [0, 1]}]}, "key 'shape' is"),
         ({"buffers": [{"name": "x", "addr": 0, "size": 99, "dtype": "int8"}]}, "ends at 99"),
         (
-            {"layers": [{"name": "l", "kind": "k", "first": 1, "count": 1, "macs": 0, "bound": 0}]},
+            {"layers": [_LAYER | {"first": 1}]},
             "layer l: ends behind the last instruction",
+        ),
+        (
+            {"layers": [_LAYER | {"arm_us": -1}]},
+            "layer l: key 'arm_us' is -1",
         ),
     ],
 )

@@ -28,6 +28,10 @@ RNG = np.random.default_rng(0)
             builders.conv(RNG, (16, 64, 64), 4, (50, 50)),
             "a kernel of 50x50 on 64x64 pixels",
         ),
+        (
+            builders.conv(RNG, (3, 56, 56), 3, (7, 7), groups=3),
+            "ms, on the Cortex-A9 ",
+        ),
     ],
 )
 def test_refused_convolutions_say_why(module: tvm.IRModule, reason: str) -> None:
