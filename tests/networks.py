@@ -74,21 +74,36 @@ class _Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def conv_bn(self, name: str, x: str, shape: tuple[int, int, int], stride: int) -> str:
+    def conv_bn(
+        self, name: str, x: str, shape: tuple[int, int, int], stride: int, *, groups: int = 1
+    ) -> str:
         """Convolution (out, in, kernel) without bias, and batch normalisation."""
         outputs, inputs, kernel = shape
         weight = self.constant(
-            f"{name}_w", _random(self.rng, (outputs, inputs, kernel, kernel), None)
+            f"{name}_w", _random(self.rng, (outputs, inputs // groups, kernel, kernel), None)
         )
         conv = self.node(
             "Conv", name, x, weight, strides=[stride] * 2, pads=[kernel // 2] * 4,
-            kernel_shape=[kernel] * 2,
+            kernel_shape=[kernel] * 2, group=groups,
         )  # fmt: skip
         parts = [
             self.constant(f"{name}_bn{role}", _random(self.rng, (outputs,), role))
             for role in range(4)
         ]
         return self.node("BatchNormalization", f"{name}_bn", conv, *parts)
+
+    def relu6(self, name: str, x: str) -> str:
+        bounds = (
+            self.constant(f"{name}_{limit}", np.array(limit, dtype=np.float32)) for limit in (0, 6)
+        )
+        return self.node("Clip", name, x, *bounds)
+
+    def classifier(self, x: str, channels: int) -> str:
+        """Average over the plane, and scores of 1000 classes."""
+        x = self.node("Flatten", "flat", self.node("GlobalAveragePool", "pool", x))
+        weight = self.constant("fc_w", _random(self.rng, (1000, channels), None))
+        bias = self.constant("fc_b", _random(self.rng, (1000,), None))
+        return self.node("Gemm", "logits", x, weight, bias, transB=1)
 
     def model(self, name: str, size: tuple[int, ...], output: str, classes: int) -> onnx.ModelProto:
         graph = helper.make_graph(
@@ -118,11 +133,52 @@ def resnet18(size: int = 224, seed: int = 0) -> onnx.ModelProto:
                 x = b.conv_bn(f"{name}s", x, (width, channels, 1), stride)
             x = b.node("Relu", f"{name}_relu", b.node("Add", f"{name}_add", y, x))
             channels = width
-    x = b.node("Flatten", "flat", b.node("GlobalAveragePool", "pool", x))
-    weight = b.constant("fc_w", _random(b.rng, (1000, 512), None))
-    bias = b.constant("fc_b", _random(b.rng, (1000,), None))
-    logits = b.node("Gemm", "logits", x, weight, bias, transB=1)
-    return b.model("resnet18", (1, 3, size, size), logits, 1000)
+    return b.model("resnet18", (1, 3, size, size), b.classifier(x, 512), 1000)
+
+
+def mobilenet(size: int = 224, seed: int = 0) -> onnx.ModelProto:
+    """MobileNetV1 (Howard et al., arXiv 1704.04861, table 1) with random weights."""
+    b = _Builder(seed)
+    x = b.node("Relu", "relu0", b.conv_bn("conv0", "image", (32, 3, 3), 2))
+    channels = 32
+    widths = (64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
+    for number, width in enumerate(widths, start=1):
+        stride = 2 if number in (2, 4, 6, 12) else 1
+        deep = b.conv_bn(f"deep{number}", x, (channels, channels, 3), stride, groups=channels)
+        x = b.node("Relu", f"deep{number}_relu", deep)
+        x = b.node("Relu", f"relu{number}", b.conv_bn(f"conv{number}", x, (width, channels, 1), 1))
+        channels = width
+    return b.model("mobilenet", (1, 3, size, size), b.classifier(x, 1024), 1000)
+
+
+def efficientnet_lite0(size: int = 224, seed: int = 0) -> onnx.ModelProto:
+    """EfficientNet-Lite0 (EfficientNet-B0, arXiv 1905.11946, table 1, without squeeze-and-excite
+    and swish) with random weights.
+    """
+    b = _Builder(seed)
+    x = b.relu6("relu0", b.conv_bn("conv0", "image", (32, 3, 3), 2))
+    channels = 32
+    stages = (  # kernel, stride, expansion, channels, blocks
+        (3, 1, 1, 16, 1),
+        (3, 2, 6, 24, 2),
+        (5, 2, 6, 40, 2),
+        (3, 2, 6, 80, 3),
+        (5, 1, 6, 112, 3),
+        (5, 2, 6, 192, 4),
+        (3, 1, 6, 320, 1),
+    )
+    for stage, (kernel, stride, expansion, width, blocks) in enumerate(stages, start=1):
+        for block in range(blocks):
+            name, y, wide = f"{stage}_{block}", x, channels * expansion
+            if expansion > 1:
+                y = b.relu6(f"wide{name}_relu", b.conv_bn(f"wide{name}", y, (wide, channels, 1), 1))
+            step = stride if block == 0 else 1
+            y = b.conv_bn(f"deep{name}", y, (wide, wide, kernel), step, groups=wide)
+            y = b.conv_bn(f"conv{name}", b.relu6(f"deep{name}_relu", y), (width, wide, 1), 1)
+            x = y if block == 0 else b.node("Add", f"add{name}", y, x)
+            channels = width
+    x = b.relu6("head_relu", b.conv_bn("head", x, (1280, channels, 1), 1))
+    return b.model("efficientnet_lite0", (1, 3, size, size), b.classifier(x, 1280), 1000)
 
 
 def vgg16(size: int = 224, seed: int = 0) -> onnx.ModelProto:
