@@ -279,6 +279,23 @@ def local_worker(
         command = agent_command(host, config=config, cores=cores, attached=True)
     except LcpError as error:
         raise WorkerError(f"local worker: it did not start: {error}") from error
+    with run_worker(command, timeout) as address:
+        yield address
+
+
+@contextmanager
+def run_worker(command: Sequence[str], timeout: float = START_TIMEOUT_S) -> Iterator[Address]:
+    """The worker that a command runs, for the length of a ``with`` statement.
+
+    Parameters
+    ----------
+    command : of an agent that is attached to its standard input.
+
+    Raises
+    ------
+    WorkerError
+        It does not start.
+    """
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,  # closed when this process ends, however it does

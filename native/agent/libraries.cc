@@ -52,7 +52,8 @@ Function Find(void* library, const char* name) {
 
 }  // namespace
 
-Libraries LoadLibraries(std::vector<std::string> folders) {
+Libraries LoadLibraries(const std::vector<std::string>& first) {
+  std::vector<std::string> folders = first;
   const fs::path here = fs::read_symlink("/proc/self/exe").parent_path();
   const fs::path packages = here.parent_path().parent_path();
   for (const fs::path& usual :

@@ -17,11 +17,12 @@ struct Libraries {
 };
 
 /*!
- * \brief Load them from these folders, or else from where wheels have them, beside this program.
+ * \brief Load them from the folders `first`, or else from where wheels have them, beside this
+ * program.
  *
  * Throws std::runtime_error with what is missing.
  */
-Libraries LoadLibraries(std::vector<std::string> folders);
+Libraries LoadLibraries(const std::vector<std::string>& first);
 
 }  // namespace lcp_tvm::agent
 #endif  // LCP_TVM_AGENT_LIBRARIES_H_
