@@ -29,8 +29,9 @@ SHOWN_FUNCTIONS = 12
     default="vta",
     show_default=True,
     help="vta, vta:CONFIG (pynq_z1, pynq_z2, ultra96, zcu104, sim or FILE.json), arm:pynq, "
-    "arm:rpi3, arm:rpi4 or cpu. With vta, @arm at the end compiles the CPU parts for the "
-    "board's own ARM cores. Devices of a split may have others: vta,gateway=arm:rpi4,2-3=arm:rpi3.",
+    "arm:rpi3, arm:rpi4, arm:rpi5 or cpu. With vta, @arm at the end compiles the CPU parts for "
+    "the board's own ARM cores. Devices of a split may have others: "
+    "vta,gateway=arm:rpi4,2-3=arm:rpi3.",
 )
 @click.option(
     "--split",

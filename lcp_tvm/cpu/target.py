@@ -13,7 +13,7 @@ import tvm
 
 from lcp_tvm.errors import InputError
 
-Cpu = Literal["host", "cortex-a9", "cortex-a53", "cortex-a72"]
+Cpu = Literal["host", "cortex-a9", "cortex-a53", "cortex-a72", "cortex-a76"]
 
 DEFAULT_VTA = "pynq_z1"
 ON_BOARD = "@arm"
@@ -29,7 +29,7 @@ VTA_CPUS: Mapping[str, Cpu | None] = MappingProxyType(
     }
 )
 ARM_CPUS: Mapping[str, Cpu] = MappingProxyType(
-    {"pynq": "cortex-a9", "rpi3": "cortex-a53", "rpi4": "cortex-a72"}
+    {"pynq": "cortex-a9", "rpi3": "cortex-a53", "rpi4": "cortex-a72", "rpi5": "cortex-a76"}
 )
 
 # The newest C library a compiled part may ask for: that of Ubuntu 18.04, which the boards'
@@ -37,7 +37,12 @@ ARM_CPUS: Mapping[str, Cpu] = MappingProxyType(
 GLIBC = "2.27"
 
 
-_MACHINES = {"cortex-a9": "armv7l", "cortex-a53": "aarch64", "cortex-a72": "aarch64"}
+_MACHINES = {
+    "cortex-a9": "armv7l",
+    "cortex-a53": "aarch64",
+    "cortex-a72": "aarch64",
+    "cortex-a76": "aarch64",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from tests.cpu.emulated import EMULATED, run_emulated
 from tests.reference import evaluate
 from tests.vta import builders
 
-ELF_MACHINE = {"cpu": 62, "arm:pynq": 40, "arm:rpi3": 183, "arm:rpi4": 183}
+ELF_MACHINE = {"cpu": 62, "arm:pynq": 40, "arm:rpi3": 183, "arm:rpi4": 183, "arm:rpi5": 183}
 """e_machine of x86-64, 32-bit ARM and AArch64."""
 
 

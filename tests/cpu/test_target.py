@@ -19,6 +19,7 @@ from lcp_tvm.errors import InputError
         ("arm:pynq", "arm", None, "cortex-a9"),
         ("arm:rpi3", "arm", None, "cortex-a53"),
         ("arm:rpi4", "arm", None, "cortex-a72"),
+        ("arm:rpi5", "arm", None, "cortex-a76"),
         ("cpu", "cpu", None, "host"),
     ],
 )
