@@ -77,7 +77,11 @@ def test_wheel_holds_only_lcp_tvm(wheel: Path) -> None:
         "lcp_tvm/examples/fashion_mnist/fashion_net.onnx",
         "lcp_tvm/lib/liblcp_tvm.so",
         "lcp_tvm/bin/lcp-agent",
+        "lcp_tvm/board/files/install.sh",
+        "lcp_tvm/board/native/board/libraries.cc",
+        "lcp_tvm/board/native/include/lcp_tvm/session.h",
     } <= names
+    assert not {name for name in names if name.startswith("lcp_tvm/board/native/tests")}
     assert "lcp_tvm/examples/fashion_mnist/train.py" not in names
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from lcp_tvm.cli.bench import bench_command
+from lcp_tvm.cli.board import board_command
 from lcp_tvm.cli.compare import compare_command
 from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
@@ -50,6 +51,7 @@ for _command in (
     dump_command,
     worker_command,
     tracker_command,
+    board_command,
     demo_command,
 ):
     cli.add_command(_command)

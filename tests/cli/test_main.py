@@ -14,6 +14,7 @@ from tests.cli.refused import outcome
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
     "bench",
+    "board",
     "compare",
     "compile",
     "demo",

@@ -1,0 +1,57 @@
+"""An agent is known by what it is made of, not by where that lies."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lcp_tvm.board.sources import Sources, find_sources
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> tuple[Sources, Sources]:
+    """Return the sources, and the same with ours in another place."""
+    sources = find_sources()
+    ours, moved = sources.roots["lcp_tvm"], tmp_path / "elsewhere"
+    shutil.copytree(ours, moved, ignore=shutil.ignore_patterns("build"))
+
+    def there(path: Path) -> Path:
+        return moved / path.relative_to(ours) if path.is_relative_to(ours) else path
+
+    return sources, replace(
+        sources,
+        roots={**sources.roots, "lcp_tvm": moved},
+        files=tuple(map(there, sources.files)),
+        includes=tuple(map(there, sources.includes)),
+        read=tuple(map(there, sources.read)),
+    )
+
+
+def test_every_part_is_there_once() -> None:
+    sources = find_sources()
+    names = [sources.name(path) for path in sources.files]
+    assert len(set(names)) == len(names)
+    assert "tvm/src/runtime/vm/vm.cc" in names
+    assert "tvm_ffi/src/ffi/function.cc" in names
+    assert "lcp_tvm/board/libraries.cc" in names
+    assert "lcp_tvm/agent/libraries.cc" not in names
+
+
+def test_the_same_sources_elsewhere_have_the_same_digest(
+    copied: tuple[Sources, Sources],
+) -> None:
+    here, there = copied
+    assert here.digest() == there.digest()
+
+
+@pytest.mark.parametrize("name", ["include/lcp_tvm/isa.h", "board/tvm/support/arena.h"])
+def test_a_header_that_changes_changes_the_digest(
+    name: str, copied: tuple[Sources, Sources]
+) -> None:
+    here, there = copied
+    with (there.roots["lcp_tvm"] / name).open("a") as file:
+        file.write("\n")
+    assert here.digest() != there.digest()
