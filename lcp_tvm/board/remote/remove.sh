@@ -1,0 +1,3 @@
+# Removes the agent: sh -c THIS sh
+set -eu
+"${DESTDIR:-}/opt/lcp-tvm/uninstall.sh"
