@@ -66,6 +66,8 @@ Libraries LoadLibraries(const std::vector<std::string>& first) {
   LoadIfThere("libtvm_runtime_extra.so", folders);  // sorting, random numbers
   void* ours = Load("liblcp_tvm.so", folders);
   return {Find<decltype(&LcpSetBoard)>(ours, "LcpSetBoard"),
+          Find<decltype(&LcpUseBoard)>(ours, "LcpUseBoard"),
+          Find<decltype(&LcpProbe)>(ours, "LcpProbe"),
           Find<decltype(&LcpServeSession)>(ours, "LcpServeSession")};
 }
 

@@ -13,6 +13,8 @@ namespace lcp_tvm::agent {
 
 struct Libraries {
   decltype(&LcpSetBoard) set_board;
+  decltype(&LcpUseBoard) use_board;
+  decltype(&LcpProbe) probe;
   decltype(&LcpServeSession) serve_session;
 };
 

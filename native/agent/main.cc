@@ -31,25 +31,63 @@ namespace fs = std::filesystem;
 constexpr int kUserError = 2;
 constexpr int kBacklog = 16;
 
+/*! \brief The JSON of the board's config, which may be a file; empty when there is none. */
+std::string ReadConfig(const std::string& vta) {
+  if (vta.empty() || vta[0] == '{') {
+    return vta;
+  }
+  std::ifstream file(vta, std::ios::binary);
+  std::string json{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    throw std::runtime_error("VTA config " + vta + " cannot be read");
+  }
+  return json;
+}
+
 /*! \brief Declare the board's config; its name. */
-std::string SetBoard(const Libraries& libraries, const std::string& vta) {
-  if (vta.empty()) {
+std::string SetBoard(const Libraries& libraries, const Options& options) {
+  const std::string json = ReadConfig(options.vta);
+  if (json.empty()) {
     return "none";
   }
-  std::string json = vta;
   char name[LCP_MAX_CONFIG_NAME] = "unnamed";
-  if (vta[0] != '{') {
-    std::ifstream file(vta, std::ios::binary);
-    json.assign(std::istreambuf_iterator<char>(file), {});
-    if (!file) {
-      throw std::runtime_error("VTA config " + vta + " cannot be read");
-    }
-    std::snprintf(name, sizeof(name), "%s", fs::path(vta).stem().c_str());
+  if (json != options.vta) {
+    std::snprintf(name, sizeof(name), "%s", fs::path(options.vta).stem().c_str());
   }
   if (const char* error = libraries.set_board(json.c_str(), name)) {
     throw std::runtime_error(error);
   }
   return name;
+}
+
+/*! \brief As a JSON string; control characters are no part of what we quote. */
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+    }
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+std::string BoardOptions(const Options& options) {
+  const std::string memory = options.board.empty() ? "auto" : options.board;
+  return "{\"memory\": " + Quoted(memory) + ", \"root\": " + Quoted(options.root) + "}";
+}
+
+/*! \brief Print what the board has and lacks. */
+void PrintProbe(const Libraries& libraries, const Options& options) {
+  const fs::path self_test = fs::read_symlink("/proc/self/exe").parent_path() / "self_test.vta";
+  const char* facts = nullptr;
+  const char* error =
+      libraries.probe(BoardOptions(options).c_str(), ReadConfig(options.vta).c_str(),
+                      fs::exists(self_test) ? self_test.c_str() : "", &facts);
+  if (error != nullptr) {
+    throw std::runtime_error(error);
+  }
+  std::puts(facts);
 }
 
 Descriptor Listen(const Address& address, const Options& options) {
@@ -91,7 +129,16 @@ void Run(const Options& options) {
     prctl(PR_SET_PDEATHSIG, SIGCONT);  // stopped, it would not see that nobody holds the pipe
   }
   const Libraries libraries = LoadLibraries(options.libraries);
-  const std::string config = SetBoard(libraries, options.vta);
+  if (options.probe) {
+    PrintProbe(libraries, options);
+    return;
+  }
+  const std::string config = SetBoard(libraries, options);
+  if (!options.board.empty()) {
+    if (const char* error = libraries.use_board(BoardOptions(options).c_str())) {
+      throw std::runtime_error(error);
+    }
+  }
   const Address address = ResolveOption("--host", options.host, options.port);
   Descriptor listener = Listen(address, options);
   const uint16_t port = BoundTo(listener.get()).Port();

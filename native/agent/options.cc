@@ -22,6 +22,11 @@ in a process of its own: when it crashes, the next one finds the agent ready.
   --tracker HOST:PORT  TVM RPC tracker to register with.
   --vta CONFIG         File of this board's VTA config, or its JSON text.
                        Programs of another are refused.
+  --board MEMORY       Run programs on this board's accelerator, with memory of
+                       xrt, cma or udmabuf, or the first there is: auto.
+                       [a simulator runs them]
+  --root DIR           Where the board's /dev, /sys and /usr/lib are. [/]
+  --probe              Say what this board has and lacks, as JSON, and end.
   --cores N            Compute threads. [those this process may use]
   --memory MB          Most memory for constants and tensors. [no limit]
   --files DIR          Keep uploaded modules there, for later runs too.
@@ -34,6 +39,7 @@ in a process of its own: when it crashes, the next one finds the agent ready.
 Examples:
   lcp-agent --port 9090
   lcp-agent --host 0.0.0.0 --vta ultra96.json --tracker 192.168.2.1:9190
+  lcp-agent --vta pynq_z1.json --board auto --probe
   lcp-agent --cores 2 --memory 64 --files /var/lib/lcp-tvm
 )";
 
@@ -78,12 +84,28 @@ int UsableCores() {
 }  // namespace
 
 std::optional<Options> ReadOptions(int count, char** arguments) {
-  enum { kHost = 1, kPort, kTracker, kVta, kCores, kMemory, kFiles, kLibraries, kAttached };
+  enum {
+    kHost = 1,
+    kPort,
+    kTracker,
+    kVta,
+    kBoard,
+    kRoot,
+    kProbe,
+    kCores,
+    kMemory,
+    kFiles,
+    kLibraries,
+    kAttached
+  };
   const option known[] = {
       {"host", required_argument, nullptr, kHost},
       {"port", required_argument, nullptr, kPort},
       {"tracker", required_argument, nullptr, kTracker},
       {"vta", required_argument, nullptr, kVta},
+      {"board", required_argument, nullptr, kBoard},
+      {"root", required_argument, nullptr, kRoot},
+      {"probe", no_argument, nullptr, kProbe},
       {"cores", required_argument, nullptr, kCores},
       {"memory", required_argument, nullptr, kMemory},
       {"files", required_argument, nullptr, kFiles},
@@ -109,6 +131,15 @@ std::optional<Options> ReadOptions(int count, char** arguments) {
         break;
       case kVta:
         options.vta = text;
+        break;
+      case kBoard:
+        options.board = text;
+        break;
+      case kRoot:
+        options.root = text;
+        break;
+      case kProbe:
+        options.probe = true;
         break;
       case kCores:
         options.cores = static_cast<int>(ReadNumber("--cores", text, 1, CPU_SETSIZE));
@@ -136,6 +167,9 @@ std::optional<Options> ReadOptions(int count, char** arguments) {
   if (optind < count) {
     throw std::invalid_argument(std::string(arguments[optind]) +
                                 ": is no option; see lcp-agent --help");
+  }
+  if (!options.board.empty() && options.vta.empty()) {
+    throw std::invalid_argument("--board needs the board's config; say it with --vta");
   }
   return options;
 }

@@ -18,6 +18,11 @@ struct Options {
   uint16_t tracker_port = 0;
   /*! \brief A config's file, or its JSON text; empty: programs of any are taken. */
   std::string vta;
+  /*! \brief Where an accelerator's memory comes from; empty: programs run on the simulator. */
+  std::string board;
+  /*! \brief Below which the board's files are. */
+  std::string root;
+  bool probe = false;
   int cores = 1;
   uint64_t memory_bytes = 0;  // 0: no limit
   /*! \brief Where files are kept; empty: as long as the agent runs. */

@@ -1,4 +1,4 @@
-// lcp_tvm.board.Open and Probe: a board for this process's programs, and what it has.
+// lcp_tvm.board.Open, Use and Probe: a board for this process's programs, and what it has.
 #include <tvm/ffi/extra/json.h>
 #include <tvm/ffi/function.h>
 #include <tvm/ffi/string.h>
@@ -38,19 +38,37 @@ BoardOptions ReadOptions(const std::string& json) {
   return options;
 }
 
-/*! \brief Open the board whose config SetBoard has declared; the name of its memory. */
+/*! \brief Open the board whose config SetBoard has declared. */
+std::shared_ptr<Board> OpenBoard(const BoardOptions& options, const std::string& config) {
+  if (config.empty()) {
+    vta::FailConfig("a board needs its VTA config first");
+  }
+  return std::make_shared<Board>(options, vta::ParseConfig(config).target);
+}
+
+/*! \brief From now on programs run on the board; the name of its memory. */
 ffi::String Open(const ffi::String& options_json) {
   vta::ProcessBoard& process = vta::ProcessBoard::Instance();
   const std::lock_guard<std::mutex> lock(process.mutex);
-  if (process.config.empty()) {
-    vta::FailConfig("a board needs its VTA config first");
-  }
-  const vta::Config config = vta::ParseConfig(process.config);
-  const auto board = std::make_shared<Board>(ReadOptions(std::string(options_json)), config.target);
+  const auto board = OpenBoard(ReadOptions(std::string(options_json)), process.config);
   process.make_device = [board](const vta::Config& wanted, uint64_t size) {
     return MakeBoardDevice(wanted, size, board);
   };
   return board->memory->name();
+}
+
+/*! \brief The same, but the first program opens it. */
+void Use(const ffi::String& options_json) {
+  vta::ProcessBoard& process = vta::ProcessBoard::Instance();
+  const std::lock_guard<std::mutex> lock(process.mutex);
+  const BoardOptions options = ReadOptions(std::string(options_json));
+  process.make_device = [options, config = process.config, board = std::shared_ptr<Board>()](
+                            const vta::Config& wanted, uint64_t size) mutable {
+    if (board == nullptr) {
+      board = OpenBoard(options, config);
+    }
+    return MakeBoardDevice(wanted, size, board);
+  };
 }
 
 /*! \brief What the board has and lacks, as a list of [name, value, cure]. */
@@ -72,6 +90,7 @@ TVM_FFI_STATIC_INIT_BLOCK() {
     ffi::Function::SetGlobal(name, AcrossLibraries(function));
   };
   set("lcp_tvm.board.Open", ffi::Function::FromTyped(Open));
+  set("lcp_tvm.board.Use", ffi::Function::FromTyped(Use));
   set("lcp_tvm.board.Probe", ffi::Function::FromTyped(ProbeJson));
 }
 

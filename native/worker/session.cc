@@ -144,6 +144,24 @@ __attribute__((visibility("default"))) const char* LcpSetBoard(const char* json,
   });
 }
 
+__attribute__((visibility("default"))) const char* LcpUseBoard(const char* options) {
+  return ErrorOf(
+      [options] { lcp_tvm::Registered("lcp_tvm.board.Use")(tvm::ffi::String(options)); });
+}
+
+__attribute__((visibility("default"))) const char* LcpProbe(const char* options, const char* config,
+                                                            const char* self_test,
+                                                            const char** facts) {
+  return ErrorOf([=] {
+    using tvm::ffi::String;
+    static std::string answer;
+    answer = lcp_tvm::Registered("lcp_tvm.board.Probe")(String(options), String(config),
+                                                        String(self_test))
+                 .cast<String>();
+    *facts = answer.c_str();
+  });
+}
+
 __attribute__((visibility("default"))) const char* LcpServeSession(const LcpSession* session) {
   return ErrorOf([session] {
     lcp_tvm::worker::KeepLittleMemory(session->memory_bytes > 0);

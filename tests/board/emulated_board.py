@@ -28,6 +28,7 @@ from lcp_tvm.vta.simulator import simulate
 PHYSICAL = 0x10000000
 RAM_BYTES = 32 << 20
 REGISTERS = 0x43C00000
+ADDRESS_SPACE = 1 << 32
 FIRMWARE = "lcp-tvm-vta.bin"
 MANAGER = Path("sys/class/fpga_manager/fpga0")
 
@@ -47,7 +48,7 @@ def make_root(root: Path, *, uio: bool = False) -> None:
         (root / f"dev/uio{stage}").write_bytes(bytes(_PAGE))
     if not uio:
         with (root / "dev/mem").open("wb") as memory:
-            memory.truncate(REGISTERS + 4 * _PAGE)
+            memory.truncate(ADDRESS_SPACE)
     with (root / "ram").open("wb") as ram:
         ram.truncate(RAM_BYTES)
     (root / "lib/firmware" / FIRMWARE).write_bytes(b"a design")

@@ -58,7 +58,6 @@ def set_xadc(root: Path, raw: int) -> None:
 def set_clock(root: Path, divisor: int) -> None:
     """FCLK0 is the PLL's 50 MHz x 20 over the divisor."""
     with (root / "dev/mem").open("r+b") as memory:
-        memory.truncate(SLCR + 4096)
         memory.seek(SLCR + 0x108)
         memory.write(struct.pack("<I", 20 << 12))
         memory.seek(SLCR + 0x170)

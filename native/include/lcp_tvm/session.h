@@ -19,6 +19,22 @@ extern "C" {
  */
 const char* LcpSetBoard(const char* json, char* name);
 
+/*!
+ * \brief Let the sessions of this process run programs on the board's accelerator, which is opened
+ *        by the first program.
+ * \param options As of `lcp_tvm.board.Open`.
+ * \return NULL, or what is wrong; it stays valid.
+ */
+const char* LcpUseBoard(const char* options);
+
+/*!
+ * \brief What the board has and lacks, as of `lcp_tvm.board.Probe`.
+ * \param facts The answer; it stays valid.
+ * \return NULL, or what is wrong; it stays valid.
+ */
+const char* LcpProbe(const char* options, const char* config, const char* self_test,
+                     const char** facts);
+
 /*! \brief What a session has of its worker; all texts are UTF-8. */
 struct LcpSession {
   int connection;         // TCP, handshake done

@@ -1,0 +1,78 @@
+"""Agents on emulated boards: networks run on the board's accelerator, over RPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lcp_tvm.errors import LcpError
+from lcp_tvm.rpc.blocking import BlockingCluster
+from lcp_tvm.rpc.discover import find_workers
+from lcp_tvm.rpc.session import run_worker
+from lcp_tvm.rpc.settings import Settings
+from lcp_tvm.rpc.worker import agent_command
+from tests.board.boards import build_fake, emulated_board, install
+from tests.rpc.split_packages import compute_answers, same_bits, split_package
+
+FRAMES = 2
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Path]:
+    with emulated_board(tmp_path / "board") as root:
+        yield root
+
+
+@contextmanager
+def agent_on(board: Path) -> Iterator[str]:
+    """Run an agent that thinks it is on the board; its address."""
+    command = [*agent_command(config="pynq_z1", attached=True), "--board", "auto"]
+    with run_worker(["env", f"LCP_FAKE_BOARD={board}", *command, "--root", str(board)]) as address:
+        yield "{}:{}".format(*address)
+
+
+def test_a_network_has_the_bits_of_this_machine(board: Path, tmp_path: Path) -> None:
+    build_fake("xrt", tmp_path / "xrt.so")
+    install(board, "xrt", tmp_path)
+    package = split_package("none", tmp_path, target="vta:pynq_z1")
+    answers = compute_answers(package, FRAMES)
+    with (
+        agent_on(board) as address,
+        BlockingCluster(package, find_workers(address), Settings()) as cluster,
+    ):
+        for frame, expected in zip(answers.pictures, answers.outputs, strict=True):
+            assert same_bits(cluster.infer(frame), expected)
+
+
+def test_a_board_without_memory_says_so_to_the_client(board: Path, tmp_path: Path) -> None:
+    package = split_package("none", tmp_path, target="vta:pynq_z1")
+    answers = compute_answers(package, 1)
+    with (
+        agent_on(board) as address,
+        BlockingCluster(package, find_workers(address), Settings()) as cluster,
+        pytest.raises(LcpError, match=r"no contiguous memory .*modprobe u-dma-buf"),
+    ):
+        cluster.infer(answers.pictures[0])
+
+
+def test_it_probes(board: Path) -> None:
+    command = [*agent_command(config="pynq_z1"), "--board", "auto", "--root", str(board), "--probe"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+    facts = {name: (value, cure) for name, value, cure in json.loads(done.stdout)}
+    assert facts["FPGA manager"] == ("operating", "")
+    assert "modprobe" in facts["allocator"][1]
+    assert "self-test" not in facts
+
+
+def test_a_board_needs_its_config() -> None:
+    done = subprocess.run(
+        [*agent_command(), "--board", "auto"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--board needs the board's config; say it with --vta" in done.stderr
