@@ -18,8 +18,9 @@ from tvm.relax.transform import (
     PatternCheckContext,
 )
 
-from lcp_tvm.vta.composite import Composite, composites
+from lcp_tvm.vta.composite import Composite, Match, composites, operands
 from lcp_tvm.vta.config import VtaConfig
+from lcp_tvm.vta.layer import Concat, Layer
 from lcp_tvm.vta.support import refusal
 
 _PARTS_OF_OTHERS = frozenset(
@@ -62,17 +63,32 @@ def _fusion_pattern(
     composite: Composite, config: VtaConfig, refusals: dict[str, str]
 ) -> FusionPattern:
     def check(context: PatternCheckContext) -> bool:
-        match: Mapping[str, relax.Expr] = dict(context.annotated_expr)
+        match: Match = dict(context.annotated_expr)
         name = _bound_name(context, match["anchor"])
         layer = composite.read(match, name)
         if layer is None:
             return False
-        reason = refusal(layer, config)
+        reason = refusal(layer, config) or _outside(layer, match, context)
         if reason is not None:
             refusals[name] = reason
         return reason is None
 
     return FusionPattern(composite.name, composite.pattern, composite.parts, check)
+
+
+def _outside(layer: Layer, match: Match, context: PatternCheckContext) -> str | None:
+    """Why a concatenation is none of VTA's: no layer there stores a part of it."""
+    if not isinstance(layer, Concat):
+        return None
+    values = {var: value for value, var in context.value_to_bound_var.items()}
+    pending = operands(match)
+    while pending:
+        value = values.get(pending.pop())
+        if isinstance(value, tvm.ir.Call) and isinstance(value.op, tvm.ir.GlobalVar):
+            return None
+        if value is not None and _is_call(value, "relax.concat"):
+            pending.extend(value.args[0].fields)
+    return "all that it concatenates comes from outside VTA"
 
 
 def _bound_name(context: PatternCheckContext, expr: relax.Expr) -> str:
@@ -108,7 +124,7 @@ def _reasons(module: tvm.IRModule, refusals: Mapping[str, str]) -> tuple[str, ..
         if not isinstance(value, tvm.ir.Call) or not isinstance(value.op, tvm.ir.Op):
             continue
         operator, name = value.op.name.removeprefix("relax.").removeprefix("nn."), binding.var.name
-        if name not in refusals and (_is_part(value) or _folds_input(value, values)):
+        if (name not in refusals and _is_part(value)) or _folds_input(value, values):
             continue
         reason = refusals.get(name) or _general_reason(value)
         lines.append(f"{operator} {name}: on the CPU, {reason}")

@@ -68,3 +68,4 @@ def test_resnet18_is_one_program_from_image_to_logits(tmp_path: Path) -> None:
 def test_known_structures(name: str, tmp_path: Path) -> None:
     compiled = compile_and_compare(save(light_network(name), tmp_path))
     assert heavy_reasons(compiled) == []
+    assert len(compiled.modules[0].header["programs"]) == 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.layer import Conv, Layer, Weights
+from lcp_tvm.vta.layer import Conv, MaxPool, Weights
 from lcp_tvm.vta.timing import Timing
 
 ALU_OPS = 3
@@ -56,7 +56,7 @@ def roof_of(config: VtaConfig) -> Roof:
     )
 
 
-def bound_of(layer: Layer, config: VtaConfig) -> Bound:
+def bound_of(layer: Conv | MaxPool, config: VtaConfig) -> Bound:
     """Return a layer's bound; a pool behind a convolution counts as a layer of its own beside it.
 
     Compute is the useful multiply-accumulates, one reset and three ALU operations an output

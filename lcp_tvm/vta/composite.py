@@ -13,6 +13,7 @@ from tvm import relax
 from tvm.relax.dpl import DFPattern, is_const, is_op, wildcard
 
 from lcp_tvm.vta.layer import (
+    Concat,
     Conv,
     Layer,
     MaxPool,
@@ -51,6 +52,7 @@ def composites() -> list[Composite]:
         *_additions(),
         *_averages(),
         _max_pool(),
+        _concat(),
     ]
 
 
@@ -152,6 +154,19 @@ def _max_pool() -> Composite:
     parts: dict[str, DFPattern] = {"data": wildcard()}
     parts["anchor"] = parts["result"] = is_op("relax.nn.max_pool2d")(parts["data"])
     return Composite("vta.max_pool2d", parts["result"], parts, _read_max_pool)
+
+
+def _concat() -> Composite:
+    parts: dict[str, DFPattern] = {"fields": wildcard()}
+    parts["anchor"] = parts["result"] = is_op("relax.concat")(parts["fields"])
+    return Composite("vta.concat", parts["result"], parts, _read_concat)
+
+
+def operands(match: Match) -> list[relax.Expr]:
+    """What a match reads from elsewhere."""
+    if "fields" in match:
+        return list(match["anchor"].args[0].fields)
+    return [match[name] for name in ("data", "skip") if name in match]
 
 
 def shape_of(expr: relax.Expr) -> tuple[int, ...]:
@@ -320,6 +335,19 @@ def _diagonal(
         skip_shift=skip,
         macs=0,
     )
+
+
+def _read_concat(match: Match, name: str) -> Layer | None:
+    call = match["anchor"]
+    fields, target = call.args[0].fields, shape_of(call)
+    if (
+        not _is_int8(*fields)
+        or len(target) not in (2, 4)
+        or int(call.attrs.axis) % len(target) != 1
+    ):
+        return None
+    sources = tuple(plane_of(shape_of(field)) for field in fields)
+    return Concat(name=name, kind="concat", sources=sources, target=plane_of(target))
 
 
 def _read_max_pool(match: Match, name: str) -> Layer | None:

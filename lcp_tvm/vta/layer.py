@@ -132,7 +132,18 @@ class MaxPool:
     macs: int = 0
 
 
-Layer = Conv | MaxPool
+@dataclass(frozen=True, slots=True, eq=False)
+class Concat:
+    """Tensors side by side in one, channel after channel."""
+
+    name: str
+    kind: str
+    sources: tuple[Plane, ...]
+    target: Plane
+    macs: int = 0
+
+
+Layer = Conv | MaxPool | Concat
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lcp_tvm.vta.concat import Slice
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.layer import Graph, plane_of
 
@@ -19,23 +20,28 @@ class Lifetime:
     last: int
 
 
-def lifetimes(graph: Graph, config: VtaConfig) -> tuple[Lifetime, ...]:
-    """Sizes (in elements) and lifetimes of a graph's tensors.
+def lifetimes(graph: Graph, slices: Mapping[str, Slice], config: VtaConfig) -> tuple[Lifetime, ...]:
+    """Sizes (in elements) and lifetimes of a graph's tensors that have memory of their own.
 
     Inputs and outputs live throughout, so that a memory dump shows them.
     """
     end = len(graph.nodes)
-    first = dict.fromkeys(graph.inputs, -1)
-    last = dict.fromkeys((*graph.inputs, *graph.outputs), end)
+    kept = dict.fromkeys(slices[name].whole for name in (*graph.inputs, *graph.outputs))
+    first, last = dict.fromkeys(kept, -1), dict[str, int]()
     for step, node in enumerate(graph.nodes):
-        first[node.output] = -1 if node.output in graph.outputs else step
-        for name in node.inputs:
-            last[name] = max(last.get(name, step), step)
-    result = []
-    for name, begin in first.items():
-        size = plane_of(graph.shapes[name]).in_elements(config).size
-        result.append(Lifetime(name, size, begin, last.get(name, begin)))
-    return tuple(result)
+        for name in (*node.inputs, node.output):
+            first.setdefault(slices[name].whole, step)
+            last[slices[name].whole] = step
+    last |= dict.fromkeys(kept, end)
+    return tuple(
+        Lifetime(name, elements(graph, name, config), begin, last[name])
+        for name, begin in first.items()
+    )
+
+
+def elements(graph: Graph, name: str, config: VtaConfig) -> int:
+    """Size of a tensor."""
+    return plane_of(graph.shapes[name]).in_elements(config).size
 
 
 def place(tensors: tuple[Lifetime, ...]) -> tuple[Mapping[str, int], int]:

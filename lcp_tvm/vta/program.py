@@ -12,13 +12,14 @@ import numpy as np
 
 from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.bound import bound_of
+from lcp_tvm.vta.concat import by_address
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emit_conv import emit_conv
 from lcp_tvm.vta.emit_pool import emit_pool
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.isa import Instruction, Load, Store, encode_micro_ops, encode_stream
-from lcp_tvm.vta.layer import Conv, Graph, Node
-from lcp_tvm.vta.memory import lifetimes, place
+from lcp_tvm.vta.layer import Concat, Conv, Graph, MaxPool, Node
+from lcp_tvm.vta.memory import elements, lifetimes, place
 from lcp_tvm.vta.packing import constant_input
 from lcp_tvm.vta.step import Section, Space, Step
 from lcp_tvm.vta.tokens import weave
@@ -49,8 +50,9 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
     The program; its image holds instructions, micro-ops and weights from address 0 up, and
     activations follow behind it.
     """
-    tensors = lifetimes(graph, config)
-    offsets, activation_size = place(tensors)
+    graph, slices = by_address(graph, config)
+    places, activation_size = place(lifetimes(graph, slices, config))
+    offsets = {name: places[part.whole] + part.offset for name, part in slices.items()}
     emitter = Emitter(config)
     emitter.load_constant(0)
     weights: list[np.ndarray] = []
@@ -72,7 +74,8 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
             Space.DRAM: max(activation_size, 1),
         },
     )
-    words = np.concatenate(emitter.uops.words)
+    # A program that only concatenates has no micro-ops, no weights, no layers.
+    words = np.concatenate([np.empty((0, 3), np.int32), *emitter.uops.words])
     sizes = {
         Section.INSTRUCTION: len(steps) * _INSTRUCTION_BYTES,
         Section.UOP: len(words) * UOP_BYTES,
@@ -85,7 +88,7 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
     for section, data in (
         (Section.INSTRUCTION, encode_stream(_relocated(steps, bases, config), config)),
         (Section.UOP, encode_micro_ops(words, config)),
-        (Section.WEIGHT, np.concatenate(weights).tobytes()),
+        (Section.WEIGHT, b"".join(packed.tobytes() for packed in weights)),
         (Section.CONSTANT, np.tile(constant_input(config.block), config.batch).tobytes()),
     ):
         image[bases[section] : bases[section] + len(data)] = data
@@ -105,8 +108,12 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
         for name, begin, count in weight_ranges
     ]
     buffers += [
-        _buffer(tensor.name, tensor_entry(tensor.name)["addr"], tensor.size * config.inp_elem_bytes)
-        for tensor in tensors
+        _buffer(
+            name,
+            tensor_entry(name)["addr"],
+            elements(graph, name, config) * config.inp_elem_bytes,
+        )
+        for name in offsets
     ]
     header = {
         "symbol": graph.symbol,
@@ -126,6 +133,7 @@ def _emit(emitter: Emitter, node: Node, offsets: Mapping[str, int], weight_base:
     if isinstance(node.layer, Conv):
         skip = offsets[node.inputs[1]] if len(node.inputs) > 1 else None
         return emit_conv(emitter, node.layer, source, skip, target, weight_base)
+    assert isinstance(node.layer, MaxPool), "concatenations are addresses"
     return emit_pool(emitter, node.layer, source, target, weight_base)
 
 
@@ -166,6 +174,8 @@ def _buffer(name: str, address: int, size: int) -> dict[str, Any]:
 
 def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[dict[str, Any]]:
     """First instruction and count of every layer; no-ops belong to the layer before them."""
+    if not graph.nodes:
+        return []
     owners, current = [], 0
     for step in steps:
         current = max(current, step.layer)
@@ -174,6 +184,7 @@ def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[di
     for owner, run in groupby(owners):
         count = len(list(run))
         layer = graph.nodes[owner].layer
+        assert not isinstance(layer, Concat), "concatenations are addresses"
         beside = compare(layer, config)
         ranges.append(
             {

@@ -8,7 +8,7 @@ from dataclasses import replace
 import tvm
 from tvm import relax
 
-from lcp_tvm.vta.composite import Match, composites
+from lcp_tvm.vta.composite import Match, composites, operands
 from lcp_tvm.vta.layer import Graph, Layer, Node
 
 
@@ -70,8 +70,7 @@ def _read_layer(function: relax.Function, args: Sequence[str]) -> tuple[Layer, t
         layer = composite.read(match, kind.partition(".")[2] if name.startswith("gv") else name)
         if layer is not None:
             by_param = dict(zip(function.params, args, strict=True))
-            operands = [match[name] for name in ("data", "skip") if name in match]
-            return layer, tuple(by_param[operand] for operand in operands)
+            return layer, tuple(by_param[operand] for operand in operands(match))
     raise TypeError(f"composite function {kind} does not match its own pattern")
 
 

@@ -7,20 +7,21 @@ None. The compiler prints rule and finding as the reason an operator goes to the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.emit_conv import GEMM_SHIFT_LIMIT, conv_shape
 from lcp_tvm.vta.emit_pool import pool_tiling
-from lcp_tvm.vta.layer import Conv, Layer, MaxPool, Weights
+from lcp_tvm.vta.layer import Concat, Conv, Layer, MaxPool, Weights
 from lcp_tvm.vta.search import best_tiling
 
 MAX_SHIFT = 31
 
 ConvConstraint = Callable[[Conv, VtaConfig], str | None]
 PoolConstraint = Callable[[MaxPool, VtaConfig], str | None]
+ConcatConstraint = Callable[[Concat, VtaConfig], str | None]
 
 
 def padding_fits(layer: MaxPool, config: VtaConfig) -> str | None:
@@ -86,6 +87,12 @@ def pool_tile_fits(layer: MaxPool, config: VtaConfig) -> str | None:
     return f"a window of {kh}x{kw}"
 
 
+def blocks_line_up(layer: Concat, config: VtaConfig) -> str | None:
+    """Of what is concatenated, all but the last has whole blocks of channels."""
+    broken = [plane.channels for plane in layer.sources[:-1] if plane.channels % config.block]
+    return f"{broken[0]} channels in blocks of {config.block}" if broken else None
+
+
 CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
     shift_fits,
     slope_fits,
@@ -95,13 +102,18 @@ CONV_CONSTRAINTS: tuple[ConvConstraint, ...] = (
     faster_than_arm,
 )
 POOL_CONSTRAINTS: tuple[PoolConstraint, ...] = (padding_fits, pool_tile_fits)
+CONCAT_CONSTRAINTS: tuple[ConcatConstraint, ...] = (blocks_line_up,)
+_CONSTRAINTS: Mapping[type, tuple[Callable[..., str | None], ...]] = {
+    Conv: CONV_CONSTRAINTS,
+    MaxPool: POOL_CONSTRAINTS,
+    Concat: CONCAT_CONSTRAINTS,
+}
 
 
 def refusal(layer: Layer, config: VtaConfig) -> str | None:
     """Why VTA does not run a layer: the finding and the rule, or None when it does."""
-    constraints = CONV_CONSTRAINTS if isinstance(layer, Conv) else POOL_CONSTRAINTS
-    for constraint in constraints:
-        found = constraint(layer, config)  # type: ignore[arg-type]
+    for constraint in _CONSTRAINTS[type(layer)]:
+        found = constraint(layer, config)
         if found is not None:
             return f"{found} ({rule(constraint)})"
     return None
@@ -139,6 +151,12 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
         "`max_pool2d` int8, floor or ceil mode, any stride and dilation: ALU MAX; "
         "behind a convolution in its accumulators",
         (padding_fits, pool_tile_fits),
+    ),
+    (
+        "concatenation",
+        "`concat` of int8 channels that a layer on VTA makes, at least one of them: "
+        "stored side by side",
+        (blocks_line_up,),
     ),
 )
 

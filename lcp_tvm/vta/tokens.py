@@ -117,6 +117,8 @@ def weave(steps: Sequence[Step], depths: dict[Space, int]) -> list[Step]:
         for access in step.writes:
             for run in access.runs():
                 writer[access.space][run] = index
+    if not weaver.places[Unit.COMPUTE]:  # the first to compute clears "done", so it may not wait
+        weaver.append(Step(NOP), {})
     last = {unit: len(weaver.places[unit]) - 1 for unit in (Unit.LOAD, Unit.STORE)}
     weaver.append(Step(Finish()), last)
     return [

@@ -56,6 +56,31 @@ def test_all_results_of_a_network_follow_it() -> None:
         assert np.mean((found - wanted) ** 2) < 0.01 * np.mean(wanted**2)
 
 
+def test_one_scale_for_what_is_concatenated_costs_less_than_half_a_decibel() -> None:
+    """Against the same function, whose two parts have scales of their own."""
+
+    def parts(f: Floats) -> list[Any]:
+        squeezed = f.relu(f.conv(f.x, 8, 1, "squeeze"))
+        return [f.relu(f.conv(squeezed, 16, size, f"expand{size}")) for size in (1, 3)]
+
+    def together(f: Floats) -> Any:
+        return f.conv(f.emit(R.concat(parts(f), axis=1)), 8, 1, "last")
+
+    def apart(f: Floats) -> Any:
+        left, right = parts(f)
+        weight = f.normal(8, 32, 1, 1)
+        bias = relax.const(f.normal(8).reshape(1, -1, 1, 1))
+        first = f.emit(R.nn.conv2d(left, relax.const(weight[:, :16])))
+        second = f.emit(R.nn.conv2d(right, relax.const(weight[:, 16:])))
+        return f.emit(R.add(f.emit(R.add(second, bias)), first))
+
+    noise = []
+    for body in (together, apart):
+        float_network = network(Floats(1, 3, 16, 16).build(body))
+        noise.append(quantise(float_network, pictures(8, 3, 16, 16)).table[-1].snr_db)
+    assert noise[0] > noise[1] - 0.5
+
+
 def test_integers_equal_the_qdq_module_up_to_ties() -> None:
     """Rounding half up against half to even: the last layer may differ by a step of int8."""
     float_network = network(Floats(1, 3, 8, 8).build(small_residual))

@@ -127,6 +127,10 @@ def _concat(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
     return emit(R.concat([params[0], params[1]], axis=1))
 
 
+def _concat_rows(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+    return emit(R.concat([params[0], params[1]], axis=2))
+
+
 @pytest.mark.parametrize(
     ("body", "second", "reason"),
     [
@@ -134,7 +138,12 @@ def _concat(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
         (_float_pool, (1, 16, 8, 8), "max_pool2d lv1: on the CPU, it computes in float32"),
         (_float_product, (1, 16, 8, 8), "multiply lv2: on the CPU, it computes in float32"),
         (_far_apart_add, (1, 16, 8, 8), "add lv4: on the CPU, a factor of"),
-        (_concat, (1, 16, 8, 8), "concat lv: on the CPU, no VTA form of it"),
+        (
+            _concat,
+            (1, 16, 8, 8),
+            "concat lv: on the CPU, all that it concatenates comes from outsi",
+        ),
+        (_concat_rows, (1, 16, 8, 8), "concat lv: on the CPU, no VTA form of it"),
     ],
 )
 def test_what_no_rule_covers_stays_on_the_cpu(
