@@ -14,6 +14,7 @@ from lcp_tvm.network import Network
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.plan.validate import validate
 from lcp_tvm.quantise import LayerNoise, check_qdq, is_qdq, quantise
+from lcp_tvm.relay_passes.batch_frames import batch_frames
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.take_pixels import take_pixels
 from lcp_tvm.split_text import Lcp, SplitSpec, Whole
@@ -39,6 +40,7 @@ class Compiled:
     ----------
     network : in float or QDQ; of an LCP split, the branches.
     integer : the integer Relax module before splitting, None where the network stays in float.
+    frames : that a call takes together.
     plan : with the simulator's times of functions on VTA.
     """
 
@@ -49,6 +51,7 @@ class Compiled:
     modules: tuple[CompiledModule, ...]
     noise: tuple[LayerNoise, ...]
     messages: tuple[str, ...]
+    frames: int = 1
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -63,6 +66,7 @@ def compile_network(
     *,
     split: SplitSpec | None = None,
     pixels: bool = False,
+    frames: int = 1,
     progress: Progress | None = None,
 ) -> Compiled:
     """Compile a network, each function of its plan for the devices that run it.
@@ -76,11 +80,12 @@ def compile_network(
     calibration : float32 ``[N, C, H, W]``, preprocessed; None quantises from noise on VTA.
     split : None for the whole network as one task.
     pixels : the plan takes uint8, 0 to 255, and normalises them where they are read.
+    frames : pictures that a call of the network takes together.
 
     Raises
     ------
     ModelError
-        If the network cannot be quantised or compiled.
+        If the network cannot be quantised or compiled, or not for several frames.
     PlanError
         If it cannot be split so.
     """
@@ -95,6 +100,8 @@ def compile_network(
     if pixels:
         values = network.preprocess
         module = take_pixels(module, values.scale, values.mean, values.std)
+    if frames > 1:
+        module = batch_frames(module, frames)
     planned = plan_network(module, network.name, spec)
     groups = group_functions(planned.plan, targets)
     modules: list[CompiledModule] = []
@@ -114,7 +121,7 @@ def compile_network(
     plan = with_measurements(planned.plan, modules)
     validate(plan)
     report("done", 1.0)
-    return Compiled(network, targets, integer, plan, tuple(modules), noise, messages)
+    return Compiled(network, targets, integer, plan, tuple(modules), noise, messages, frames)
 
 
 def with_measurements(plan: Plan, modules: list[CompiledModule]) -> Plan:

@@ -58,8 +58,8 @@ def dump_programs(package: Package, folder: Path, input_file: Path | None) -> tu
     Parameters
     ----------
     folder : made if missing; files of the same names are replaced.
-    input_file : a picture, or ``.npy`` with float32 ``[1, C, H, W]`` (the network's input) or
-        int8 ``[1, C, H, W]`` (the input of the only program, whose CPU parts are then skipped).
+    input_file : a picture, or ``.npy`` with float32 ``[N, C, H, W]`` (the network's input) or
+        int8 ``[N, C, H, W]`` (the input of the only program, whose CPU parts are then skipped).
 
     Raises
     ------
@@ -228,7 +228,7 @@ def _load_input(package: Package, path: Path) -> Array:
     if path.suffix != ".npy":
         from lcp_tvm.pictures import load_input
 
-        return load_input(path, package.preprocess, wanted)
+        return np.repeat(load_input(path, package.preprocess, wanted), plan.batch, axis=0)
     try:
         with path.open("rb") as stream:
             x = np.lib.format.read_array(stream, allow_pickle=False)

@@ -96,7 +96,7 @@ class Manifest:
     Attributes
     ----------
     target : as given to ``--target``, with exceptions by device.
-    input_shape : [1, C, H, W].
+    input_shape : [N, C, H, W], of N pictures that are computed together.
     versions : of lcp-tvm and tvm, which made the package.
     plan : ``plan.json``.
     modules : by name; the code of module M is ``modules/M.so`` and ``modules/M.vta``.

@@ -255,7 +255,7 @@ def _manifest(compiled: Compiled, plan: bytes) -> Manifest:
         name=network.name,
         target=compiled.targets.text,
         input_name=network.input_name,
-        input_shape=network.input_shape,
+        input_shape=(compiled.frames, *network.input_shape[1:]),
         picture=PictureFormat(
             size=preprocess.size,
             mean=preprocess.mean,

@@ -52,17 +52,26 @@ class DeviceCost:
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
-    """A plan; ``macs``, ``moved_bytes`` and ``vta_ms`` are of a frame, over all devices."""
+    """A plan; ``macs``, ``moved_bytes`` and ``vta_ms`` are of a frame, over all devices.
+
+    A frame takes ``batch`` pictures together.
+    """
 
     split: str
     tasks: int
     devices: int
     replicas: int
+    batch: int
     macs: int
     moved_bytes: int
     vta_ms: float | None
     functions: tuple[FunctionCost, ...]
     by_device: tuple[DeviceCost, ...]
+
+    @property
+    def picture_ms(self) -> float | None:
+        """Simulated time on the VTA, of a picture; None where nothing runs there."""
+        return None if self.vta_ms is None else self.vta_ms / self.batch
 
 
 def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
@@ -97,6 +106,7 @@ def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
         tasks=len(plan.tasks),
         devices=plan.devices,
         replicas=plan.replicas,
+        batch=plan.batch,
         macs=sum(row.macs for row in by_device),
         moved_bytes=sum(plan.nbytes(edge.region) for edge in crossings(plan)),
         vta_ms=_sum_ms(row.vta_ms for row in by_device),

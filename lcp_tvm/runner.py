@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lcp_tvm.answers import Answer, read_answer
@@ -80,9 +81,11 @@ def run_pictures(
             watch(parts[-1])
 
         begin = looked = time.monotonic()
-        outputs = cluster.stream(_inputs(package, cluster.plan, pictures))
-        for picture, output in zip(pictures, outputs, strict=True):
-            answers.append(read_answer(str(picture), output, package.manifest.labels, top))
+        groups = _groups(pictures, cluster.plan.batch)
+        outputs = cluster.stream(_inputs(package, cluster.plan, groups))
+        for group, output in zip(groups, outputs, strict=True):
+            for picture, own in zip(group, _apart(output, cluster.plan.batch), strict=False):
+                answers.append(read_answer(str(picture), own, package.manifest.labels, top))
             progress("running", 0.3 + 0.7 * len(answers) / len(pictures))
             if time.monotonic() - looked > WATCH_S:
                 look()
@@ -92,13 +95,29 @@ def run_pictures(
     return Outcome(tuple(answers), joined(parts), elapsed_s)
 
 
-def _inputs(package: Package, plan: Plan, pictures: Sequence[Path]) -> Iterator[Array]:
+def _groups(pictures: Sequence[Path], batch: int) -> list[Sequence[Path]]:
+    """Pictures that go through the network together; the last group may have fewer."""
+    return [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
+
+
+def _inputs(package: Package, plan: Plan, groups: Sequence[Sequence[Path]]) -> Iterator[Array]:
+    """One input a group; the last picture also stands in for those that are missing."""
     dtype = plan.tensors[plan.inputs[0]].dtype
-    for path in pictures:
-        x = load_input(path, package.preprocess, dtype)
-        if x.shape != package.manifest.input_shape:
-            raise InputError(
-                f"{path}: a picture becomes {list(x.shape)}, {package.path} takes "
-                f"{list(package.manifest.input_shape)}; this network is not for pictures"
-            )
-        yield x
+    wanted = (1, *package.manifest.input_shape[1:])
+    for group in groups:
+        frames: list[Array] = []
+        for path in group:
+            frames.append(load_input(path, package.preprocess, dtype))
+            if frames[-1].shape != wanted:
+                raise InputError(
+                    f"{path}: a picture becomes {list(frames[-1].shape)}, {package.path} takes "
+                    f"{list(wanted)}; this network is not for pictures"
+                )
+        yield np.concatenate([*frames, *frames[-1:] * (plan.batch - len(frames))])
+
+
+def _apart(outputs: Sequence[Array], batch: int) -> list[list[Array]]:
+    """Outputs of each picture of a group."""
+    if batch == 1:
+        return [list(outputs)]
+    return [[output[i : i + 1] for output in outputs] for i in range(batch)]

@@ -142,15 +142,24 @@ def rename_variables(
     return _rebuild(module, graph.bindings, renamed, body, names)
 
 
+def _keep(graph: Graph, name: str, value: Any) -> Any:
+    """Leave a binding as it is."""
+
+
 def replace_input(
-    module: tvm.IRModule, param: relax.Var, make: Callable[[Graph], Any]
+    module: tvm.IRModule, param: relax.Var, make: Callable[[Graph], Any], rule: Rule = _keep
 ) -> tvm.IRModule:
-    """Return ``module`` with ``param`` for its one parameter; ``make`` emits the old one of it."""
+    """Return ``module`` with ``param`` for its one parameter; ``make`` emits the old one of it.
+
+    Parameters
+    ----------
+    rule : for bindings that read it; types follow from the new parameter.
+    """
     function, bindings = straight_line(module)
     (old,) = function.params
     graph = Graph(module)
     renamed: dict[Any, Any] = {old: make(graph)}
-    _copy(bindings, graph, renamed, {})
+    _copy(bindings, graph, renamed, {}, rule)
     changed = relax.Function([param], function.body, function.ret_ty, attrs=function.attrs)
     rebuilt = module.clone()
     rebuilt.update_func(module.get_global_var("main"), changed)
@@ -158,11 +167,17 @@ def replace_input(
 
 
 def _copy(
-    bindings: list[Any], graph: Graph, renamed: dict[Any, Any], names: Mapping[relax.Var, str]
+    bindings: list[Any],
+    graph: Graph,
+    renamed: dict[Any, Any],
+    names: Mapping[relax.Var, str],
+    rule: Rule = _keep,
 ) -> None:
     """Emit bindings again, over the new variables; aliases go."""
     for binding in bindings:
         value = _read(binding.value, renamed)
+        new = rule(graph, binding.var.name, value)
+        value = value if new is None else new
         if isinstance(value, relax.Var) or is_constant(value):
             renamed[binding.var] = value
         else:

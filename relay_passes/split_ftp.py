@@ -123,10 +123,10 @@ def _tile(graph: NetworkGraph, end: int, place: Place, grid: tuple[int, int]) ->
 
 
 def _target(graph: NetworkGraph, end: int, place: Place, grid: tuple[int, int]) -> Part:
-    _, channels, height, width = graph.nodes[end].shape
+    frames, channels, height, width = graph.nodes[end].shape
     rows: Range = even_ranges(height, grid[0])[place[0]]
     columns: Range = even_ranges(width, grid[1])[place[1]]
-    return Part(end, ((0, 1), (0, channels), rows, columns))
+    return Part(end, ((0, frames), (0, channels), rows, columns))
 
 
 def _name(place: Place) -> str:

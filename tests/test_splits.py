@@ -22,6 +22,7 @@ from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
 from tests.quantise.float_builder import Floats, network, pictures
 from tests.reference import evaluate
+from tests.vta.configs import ROWS
 
 SPLITS = (
     "ftp:2x2@3",
@@ -58,15 +59,47 @@ def unsplit(net: Network) -> Compiled:
     return compile_network(net, parse_targets("vta"), pictures(4, 3, 12, 12))
 
 
-def run(compiled: Compiled, *, fallback: bool = False) -> np.ndarray:
+def run(compiled: Compiled, picture: np.ndarray = PICTURE, *, fallback: bool = False) -> np.ndarray:
     executor = load_local(module.code for module in compiled.modules)
-    (result,) = executor.run(compiled.plan, PICTURE, fallback=fallback)
+    (result,) = executor.run(compiled.plan, picture, fallback=fallback)
     return result
 
 
 def test_the_whole_has_the_bits_of_the_integer_network(unsplit: Compiled) -> None:
     assert unsplit.integer is not None
     np.testing.assert_array_equal(run(unsplit), evaluate(unsplit.integer, PICTURE))
+
+
+@pytest.mark.parametrize("split", ["none", *SPLITS])
+def test_frames_together_have_the_bits_of_each_alone(
+    net: Network, unsplit: Compiled, split: str
+) -> None:
+    compiled = compile_network(
+        net, parse_targets("vta"), pictures(4, 3, 12, 12), split=parse_split(split), frames=3
+    )
+    assert compiled.plan.batch == 3
+    x = np.random.default_rng(8).normal(size=(3, 3, 12, 12)).astype(np.float32)
+    expected = np.concatenate([run(unsplit, frame) for frame in np.split(x, 3)])
+    np.testing.assert_array_equal(run(compiled, x), expected)
+    np.testing.assert_array_equal(run(compiled, x, fallback=True), expected)
+
+
+def test_frames_together_fill_the_rows_of_an_array(
+    net: Network, unsplit: Compiled, tmp_path: Path
+) -> None:
+    """BATCH 4: one frame takes one row, five take two elements."""
+    file = tmp_path / "rows.json"
+    file.write_text(ROWS.to_json())
+    x = np.random.default_rng(9).normal(size=(5, 3, 12, 12)).astype(np.float32)
+    expected = np.concatenate([run(unsplit, frame) for frame in np.split(x, 5)])
+    milliseconds = []
+    for frames in (1, 4, 5):
+        compiled = compile_network(
+            net, parse_targets(f"vta:{file}"), pictures(4, 3, 12, 12), frames=frames
+        )
+        np.testing.assert_array_equal(run(compiled, x[:frames]), expected[:frames])
+        milliseconds.append(compiled.plan.functions["network"].measured_ms["rows"])
+    assert milliseconds[1] < 1.3 * milliseconds[0] < milliseconds[2]
 
 
 @pytest.mark.parametrize("target", ["vta", "cpu"])

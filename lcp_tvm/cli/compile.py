@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WORST_LAYERS = 5
 SHOWN_FUNCTIONS = 12
+MAX_FRAMES = 64
 
 
 @click.command("compile")
@@ -74,6 +75,16 @@ SHOWN_FUNCTIONS = 12
     help="Take pictures as bytes, as a camera gives them: the devices normalise what they read, "
     "and a quarter travels.",
 )
+@click.option(
+    "--batch-frames",
+    "frames",
+    metavar="N",
+    type=click.IntRange(1, MAX_FRAMES),
+    default=1,
+    show_default=True,
+    help="Frames of a camera that are computed together: the VTA loads weights once for all of "
+    "them. More frames a second, but each waits for the others.",
+)
 @click.option("--labels", metavar="FILE", type=FILE, help="Names of the classes, one a line.")
 @json_option
 @debug_option
@@ -88,6 +99,7 @@ def compile_command(
     calibrate: Path | None,
     preprocess: Path | None,
     pixels: bool,
+    frames: int,
     labels: Path | None,
     as_json: bool,
 ) -> None:
@@ -122,6 +134,7 @@ def compile_command(
         calibrate=calibrate,
         preprocess=preprocess,
         pixels=pixels,
+        frames=frames,
         labels=labels,
         export=export,
     )
@@ -159,6 +172,7 @@ def compile_file(
     calibrate: Path | None = None,
     preprocess: Path | None = None,
     pixels: bool = False,
+    frames: int = 1,
     labels: Path | None = None,
     export: Path | None = None,
 ) -> Package:
@@ -167,6 +181,7 @@ def compile_file(
     Parameters
     ----------
     pixels : whether frames are uint8.
+    frames : that are computed together.
     export : where to write the network that was compiled, in float.
     """
     with ProgressBar() as progress:
@@ -195,6 +210,7 @@ def compile_file(
             pictures,
             split=split or Whole(),
             pixels=pixels,
+            frames=frames,
             progress=lambda what, fraction: progress(what, 0.05 + 0.95 * fraction),
         )
         package = write_package(compiled, output)
@@ -225,9 +241,10 @@ def print_summary(report: Report) -> None:
     else:
         console.print(pieces_table(report.pieces))
     if report.total is not None:
+        together = f", {report.plan.batch} together" if report.plan.batch > 1 else ""
         clock = f" at {report.clock_mhz} MHz" if report.clock_mhz is not None else ""
         console.print(
-            f"simulated on {report.config}{clock}: {report.plan.vta_ms:.3f} ms a frame, "
-            f"{report.total.gemm_share:.1%} of the GEMM limit, "
+            f"simulated on {report.config}{clock}: {report.plan.picture_ms:.3f} ms a frame"
+            f"{together}, {report.total.gemm_share:.1%} of the GEMM limit, "
             f"{size_text(report.total.dram_bytes)} of memory"
         )

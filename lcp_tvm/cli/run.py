@@ -142,7 +142,7 @@ def run_command(
         )
         if trace is not None:
             write_trace(timeline(outcome.statistics.spans), trace)
-        simulated_ms = plan_cost(plan, opened.manifest.vta_ms()).vta_ms
+        simulated_ms = plan_cost(plan, opened.manifest.vta_ms()).picture_ms
     if as_json:
         rows = [asdict(answer) for answer in outcome.answers]
         values = {"simulated_ms": simulated_ms, "answers": rows}

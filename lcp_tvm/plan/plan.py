@@ -153,6 +153,12 @@ class Plan:
     replicas: int = 1
     policy: Policy = "static"
 
+    @property
+    def batch(self) -> int:
+        """Pictures that a frame takes together: N of an input [N, C, H, W]."""
+        shape = self.tensors[self.inputs[0]].shape
+        return shape[0] if len(shape) == 4 else 1
+
     def nbytes(self, region: Region) -> int:
         """Bytes of a region."""
         return region.size * ITEM_SIZE[self.tensors[region.tensor].dtype]

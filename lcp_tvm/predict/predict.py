@@ -84,9 +84,14 @@ def predict(
         links=_links(simulation, cluster),
         messages=simulation.links.messages,
         devices=_devices(simulation, plan, cluster, makespan),
-        notes=tuple(shortage(plan, cluster)),
+        notes=(*batch_notes(plan), *shortage(plan, cluster)),
         spans=tuple(simulation.spans or ()),
     )
+
+
+def batch_notes(plan: Plan) -> list[str]:
+    """Say what a frame is where it is not one picture."""
+    return [f"a frame is {plan.batch} pictures, computed together"] if plan.batch > 1 else []
 
 
 def _links(simulation: FlowSimulation, cluster: Cluster) -> dict[tuple[str, str], int]:

@@ -66,6 +66,21 @@ def test_json_of_a_split_network_has_the_plan(tmp_path: Path, capfd: Capture) ->
     assert [row["tasks"] for row in plan["functions"]] == [1, 1]
 
 
+def test_frames_together_take_less_each(tmp_path: Path, capfd: Capture) -> None:
+    found = []
+    for frames in (1, 4):
+        path = tmp_path / f"net_{frames}.lcp"
+        args = ("--calibrate", CALIBRATION, "--batch-frames", frames)
+        status, out, err = outcome(capfd, "compile", MODEL, "-o", path, *args)
+        assert status == 0, err
+        assert read_package(path).manifest.input_shape == (frames, 1, 32, 32)
+        assert read_package(path).plan().batch == frames
+        found += [line for line in out.splitlines() if line.startswith("simulated on")]
+    alone, together = (float(line.split(":")[1].split(" ms a frame")[0]) for line in found)
+    assert together < alone
+    assert " ms a frame, 4 together, " in found[1]
+
+
 def test_devices_have_their_own_targets(tmp_path: Path, capfd: Capture) -> None:
     """Tiles for VTA boards, the head for a Raspberry Pi; both fit on a PC without boards."""
     path = tmp_path / "net.lcp"

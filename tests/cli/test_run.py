@@ -95,6 +95,17 @@ def test_a_network_of_pixels_gives_the_same_answers(
     assert _answers(capfd, path, BAG, BOOT, "--workers", worker) == expected
 
 
+def test_pictures_that_are_computed_together_get_the_same_answers(
+    fashion_package: Path, worker: str, tmp_path: Path, capfd: Capture
+) -> None:
+    """Six pictures, four at a time: the last call has two, and its other answers are dropped."""
+    path = tmp_path / "together.lcp"
+    compile_file(MODEL, path, "vta:pynq_z1", calibrate=CALIBRATION, frames=4)
+    pictures = (BAG, BOOT, BOOT, BAG, BAG, BOOT)
+    expected = _answers(capfd, fashion_package, *pictures)
+    assert _answers(capfd, path, *pictures, "--workers", worker) == expected
+
+
 def _answers(capfd: Capture, package: Path, *args: object) -> Any:
     status, out, err = outcome(capfd, "run", package, *args, "--json")
     assert (status, err) == (0, "")
