@@ -95,7 +95,8 @@ def parse_bitstream(raw: bytes) -> Bitstream:
     data = data[:size]
     if len(data) % 4 != 0 or _SYNC_WORD not in data[:_SYNC_WITHIN]:
         raise InputError("its data is no configuration of a Xilinx FPGA; copy it again")
-    return Bitstream(*texts, data)
+    design, part, date, time = texts
+    return Bitstream(design, part, date, time, data)
 
 
 def check_bitstream(name: str, bitstream: Bitstream, config: VtaConfig) -> None:

@@ -5,7 +5,7 @@ The result, `native/include/lcp_tvm/isa.h`, is checked in; a test fails when it 
 
 import string
 from enum import IntEnum
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 from lcp_tvm.vta.isa_table import (
@@ -209,11 +209,9 @@ def _decode_micro_op() -> str:
 
 
 def _set_dram_base() -> str:
-    at = sum(field.width for field in (OPCODE_FIELD, *TOKEN_FIELDS))
-    for field in LAYOUTS[0].fields:
-        if field.name == "dram_base":
-            break
-        at += field.width
+    fields = (OPCODE_FIELD, *TOKEN_FIELDS, *LAYOUTS[0].fields)
+    before = takewhile(lambda field: field.name != "dram_base", fields)
+    at = sum(field.width for field in before if isinstance(field.width, int))
     return f"""\
 /*! \\brief Change where the LOAD or STORE in the 16 bytes at `bytes` finds its first element. */
 inline void SetDramBase(uint8_t* bytes, uint32_t dram_base) {{
