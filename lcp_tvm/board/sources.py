@@ -35,7 +35,7 @@ _FFI = (
     *("extra/library_module_system_lib", "extra/module"),
 )
 
-_OURS = ("agent", "board", "src", "transport", "worker")
+_OURS = ("agent", "board", "driver", "src", "transport", "worker")
 _HEADERS = "include"
 _REPLACED = "agent/libraries.cc"  # by board/libraries.cc
 

@@ -18,9 +18,10 @@ from elftools.elf.sections import SymbolTableSection
 from lcp_tvm.board import build
 from lcp_tvm.board.boards import BOARDS, Machine
 from lcp_tvm.board.build import build_agent
+from lcp_tvm.board.sources import find_sources
 from lcp_tvm.cpu.build import build_module
 from lcp_tvm.cpu.target import GLIBC, parse_target
-from tests.board.agents import TARGETS, built_agent, emulator, quiet
+from tests.board.agents import TARGETS, built_agent, emulator, moved, quiet
 from tests.cpu.test_build import conv_module
 
 OF_THE_C_LIBRARY = r"lib(c|m|dl|pthread)\.so\.\d|ld-linux-.*\.so\.\d"
@@ -83,7 +84,7 @@ def test_it_has_what_modules_call(machine: Machine, elf: ELFFile, tmp_path: Path
 @pytest.mark.parametrize("machine", MACHINES)
 def test_it_carries_no_path_of_the_pc(machine: Machine) -> None:
     data = built_agent(machine).read_bytes()
-    folders = {str(Path.home()), os.getcwd(), *map(str, build.find_sources().roots.values())}
+    folders = {str(Path.home()), os.getcwd(), *map(str, find_sources().roots.values())}
     assert [folder for folder in folders - {"/"} if folder.encode() in data] == []
 
 
@@ -113,10 +114,15 @@ def test_it_takes_no_other_libraries(machine: Machine) -> None:
 
 
 @pytest.mark.xdist_group("armv7l")
-def test_built_again_it_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is taken from a cache, not ziglang's either, but its C and C++ libraries."""
+def test_built_again_elsewhere_it_has_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From sources in another folder, and nothing from a cache but ziglang's own libraries."""
+    there = moved(find_sources(), tmp_path / "a longer name" / "native")
+    monkeypatch.setattr(build, "find_sources", lambda: there)
     monkeypatch.setenv("ZIG_LOCAL_CACHE_DIR", str(tmp_path / "zig"))
     again = build_agent("armv7l", quiet, tmp_path / "agents")
+    monkeypatch.undo()
     assert again.read_bytes() == built_agent("armv7l").read_bytes()
 
 

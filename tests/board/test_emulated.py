@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from lcp_tvm.board.boards import Machine
@@ -25,10 +26,11 @@ from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.tracker import READY_LINE
 from lcp_tvm.rpc.workers import Workers
 from lcp_tvm.targets import parse_targets
-from tests.board.agents import TARGETS, emulated_agent
+from tests.board.agents import TARGETS, emulated_agent, guest_bytes
 from tests.rpc.split_packages import compute_answers, same_bits, small_network, split_package
 
 FRAMES = 3
+IDLE_BYTES = 6 << 20
 REGISTER_TIMEOUT_S = 60.0
 SETTINGS = Settings(deadline_s=300.0)
 CONFIGS: dict[Machine, str] = {"armv7l": "pynq_z1", "aarch64": "ultra96"}
@@ -69,6 +71,13 @@ def test_it_says_what_it_is(machine: Machine) -> None:
     with emulated_agent(machine, config) as address, WorkerSession.connect(*address) as session:
         facts = FarNode(session).hello()
     assert (facts.machine, facts.config) == (machine, config)
+
+
+@pytest.mark.xdist_group("armv7l")
+def test_an_idle_agent_leaves_the_boards_memory_to_others() -> None:
+    with emulated_agent("armv7l", "pynq_z1"):
+        (process,) = psutil.Process().children()
+        assert guest_bytes(process.pid) < IDLE_BYTES
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lcp_tvm.board.sources import Sources, find_sources
+from tests.board.agents import moved
 
 
 @pytest.fixture
 def copied(tmp_path: Path) -> tuple[Sources, Sources]:
     """Return the sources, and the same with ours in another place."""
     sources = find_sources()
-    ours, moved = sources.roots["lcp_tvm"], tmp_path / "elsewhere"
-    shutil.copytree(ours, moved, ignore=shutil.ignore_patterns("build"))
-
-    def there(path: Path) -> Path:
-        return moved / path.relative_to(ours) if path.is_relative_to(ours) else path
-
-    return sources, replace(
-        sources,
-        roots={**sources.roots, "lcp_tvm": moved},
-        files=tuple(map(there, sources.files)),
-        includes=tuple(map(there, sources.includes)),
-        read=tuple(map(there, sources.read)),
-    )
+    return sources, moved(sources, tmp_path / "elsewhere")
 
 
 def test_every_part_is_there_once() -> None:
