@@ -1,7 +1,8 @@
 """A kit: the agent for a board, and what installs it there, as one archive.
 
     lcp-agent-pynq_z1/
-      lcp-agent  install.sh  uninstall.sh  lcp-agent.service  vta.json  README
+      lcp-agent  install.sh  uninstall.sh  lcp-agent.service  README  VERSION
+      vta.json  self_test.vta     with an accelerator
       licences/...
       SHA256SUMS
 
@@ -15,11 +16,13 @@ import hashlib
 import io
 import tarfile
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
 from lcp_tvm.atomic_file import atomic_file
 from lcp_tvm.board.boards import Board
 from lcp_tvm.board.licences import licences
+from lcp_tvm.board.self_test import self_test
 from lcp_tvm.vta.config import load_config
 
 _FILES = ("README", "install.sh", "lcp-agent.service", "uninstall.sh")
@@ -40,11 +43,13 @@ def write_kit(board: Board, agent: bytes, path: Path) -> None:
 
 def _contents(board: Board, agent: bytes) -> dict[str, bytes]:
     folder = resources.files("lcp_tvm.board") / "files"
-    files = {"lcp-agent": agent}
+    files = {"lcp-agent": agent, "VERSION": f"{version('lcp-tvm')}\n".encode()}
     files |= {name: (folder / name).read_bytes() for name in _FILES}
     files |= {f"licences/{name}": text for name, text in licences().items()}
     if board.vta is not None:
-        files["vta.json"] = load_config(board.vta).to_json().encode()
+        config = load_config(board.vta)
+        files["vta.json"] = config.to_json().encode()
+        files["self_test.vta"] = self_test(config)
     sums = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     return {**files, _SUMS: "".join(sums).encode()}
 

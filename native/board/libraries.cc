@@ -9,7 +9,7 @@ Libraries LoadLibraries(const std::vector<std::string>& first) {
   if (!first.empty()) {
     throw std::runtime_error("--libraries: this agent has its libraries in it; leave it out");
   }
-  return {&LcpSetBoard, &LcpServeSession};
+  return {&LcpSetBoard, &LcpUseBoard, &LcpProbe, &LcpServeSession};
 }
 
 }  // namespace lcp_tvm::agent

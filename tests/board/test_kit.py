@@ -8,17 +8,21 @@ import json
 import shutil
 import subprocess
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from lcp_tvm.board.boards import BOARDS
 from lcp_tvm.board.kit import write_kit
+from lcp_tvm.board.self_test import self_test
 from lcp_tvm.errors import InputError
+from lcp_tvm.vta.config import load_config
 from tests.cli.refused import files_in
 
 AGENT = b"\x7fELF of an agent"
-ON_BOARD = ("etc/lcp-tvm/agent.conf", "etc/systemd/system/lcp-agent.service")
+OPTIONS = "opt/lcp-tvm/agent.conf"
+UNIT = "etc/systemd/system/lcp-agent.service"
 
 
 def unpacked(board: str, folder: Path, agent: bytes = AGENT) -> Path:
@@ -48,7 +52,10 @@ def run(script: Path, root: Path | None, *options: str) -> subprocess.CompletedP
 def test_it_holds_all_that_a_board_needs(tmp_path: Path) -> None:
     kit = unpacked("pynq_z1", tmp_path)
     assert (kit / "lcp-agent").read_bytes() == AGENT
-    assert json.loads((kit / "vta.json").read_text())["TARGET"] == "pynq"
+    assert (kit / "VERSION").read_text() == f"{version('lcp-tvm')}\n"
+    config = (kit / "vta.json").read_text()
+    assert json.loads(config)["TARGET"] == "pynq"
+    assert (kit / "self_test.vta").read_bytes() == self_test(load_config("pynq_z1"))
     executable = {path.name for path in kit.iterdir() if path.is_file() and path.stat().st_mode & 1}
     assert executable == {"lcp-agent", "install.sh", "uninstall.sh"}
     licences = "".join(path.read_text() for path in sorted((kit / "licences").iterdir()))
@@ -56,8 +63,8 @@ def test_it_holds_all_that_a_board_needs(tmp_path: Path) -> None:
         assert words.lower() in licences.lower()
 
 
-def test_a_board_without_an_accelerator_gets_no_config(tmp_path: Path) -> None:
-    assert not (unpacked("rpi4", tmp_path) / "vta.json").exists()
+def test_a_board_without_an_accelerator_gets_nothing_for_one(tmp_path: Path) -> None:
+    assert list(unpacked("rpi4", tmp_path).glob("*vta*")) == []
 
 
 def test_every_file_has_its_checksum(tmp_path: Path) -> None:
@@ -85,28 +92,36 @@ def test_it_installs_with_its_own_port_and_config(tmp_path: Path) -> None:
     done = install(kit, root)
     assert done.returncode == 0, done.stderr
     assert (root / "opt/lcp-tvm/lcp-agent").read_bytes() == AGENT
-    options = (root / ON_BOARD[0]).read_text().strip()
-    assert options == "LCP_AGENT_OPTIONS=--port 9090 --vta /opt/lcp-tvm/vta.json"
-    unit = (root / ON_BOARD[1]).read_text()
+    options = (root / OPTIONS).read_text().strip()
+    assert options == ("LCP_AGENT_OPTIONS=--port 9090 --vta /opt/lcp-tvm/vta.json --board auto")
+    unit = (root / UNIT).read_text()
     assert "ExecStart=/opt/lcp-tvm/lcp-agent " in unit
+    assert "User=" not in unit  # root, whose the accelerator's memory is
+
+
+def test_without_an_accelerator_it_is_a_user_of_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    install(unpacked("rpi4", tmp_path), root)
+    assert "DynamicUser=yes\n" in (root / UNIT).read_text()
+    assert (root / OPTIONS).read_text() == "LCP_AGENT_OPTIONS=--port 9090\n"
 
 
 def test_nothing_is_open_to_the_network_unless_told(tmp_path: Path) -> None:
     kit, root = unpacked("rpi3", tmp_path), tmp_path / "root"
     install(kit, root)
-    assert "--host" not in (root / ON_BOARD[0]).read_text()
+    assert "--host" not in (root / OPTIONS).read_text()
     install(kit, root, "--host", "0.0.0.0")
-    assert "--host 0.0.0.0" in (root / ON_BOARD[0]).read_text()
+    assert "--host 0.0.0.0" in (root / OPTIONS).read_text()
 
 
 def test_another_version_keeps_the_options(tmp_path: Path) -> None:
     root = tmp_path / "root"
     install(unpacked("rpi3", tmp_path), root, "--tracker", "10.0.0.9:9190")
-    before = (root / ON_BOARD[0]).read_text()
+    before = (root / OPTIONS).read_text()
     shutil.rmtree(tmp_path / "lcp-agent-rpi3")
     done = install(unpacked("rpi3", tmp_path, AGENT + b", newer"), root)
     assert done.returncode == 0, done.stderr
-    assert (root / ON_BOARD[0]).read_text() == before
+    assert (root / OPTIONS).read_text() == before
     assert (root / "opt/lcp-tvm/lcp-agent").read_bytes() == AGENT + b", newer"
     assert {path.name for path in (root / "opt").iterdir()} == {"lcp-tvm"}
 
@@ -120,7 +135,7 @@ def test_a_damaged_kit_changes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "install.sh: the kit is damaged" in done.stderr
     assert files_in(root) == before
-    assert "--port 9090" in (root / ON_BOARD[0]).read_text()
+    assert "--port 9090" in (root / OPTIONS).read_text()
 
 
 def test_a_disk_that_is_full_leaves_the_old_one(tmp_path: Path) -> None:

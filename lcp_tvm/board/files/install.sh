@@ -7,7 +7,6 @@ set -eu
 cd "$(dirname "$0")"
 root=${DESTDIR:-}
 home=$root/opt/lcp-tvm
-settings=$root/etc/lcp-tvm/agent.conf
 unit=$root/etc/systemd/system/lcp-agent.service
 
 fail() {
@@ -17,12 +16,12 @@ fail() {
 
 sha256sum -c SHA256SUMS >/dev/null || fail "the kit is damaged; unpack it again"
 
-if [ $# -gt 0 ] || [ ! -f "$settings" ]; then
+if [ $# -gt 0 ] || [ ! -f "$home/agent.conf" ]; then
   config=
-  [ ! -f vta.json ] || config="--vta /opt/lcp-tvm/vta.json"
-  options="--port 9090 $config $*"
+  [ ! -f vta.json ] || config="--vta /opt/lcp-tvm/vta.json --board auto"
+  options=$(echo --port 9090 $config "$@")
 else
-  options=$(sed -n 's/^LCP_AGENT_OPTIONS=//p' "$settings")
+  options=$(sed -n 's/^LCP_AGENT_OPTIONS=//p' "$home/agent.conf")
 fi
 
 if [ -z "$root" ]; then
@@ -33,15 +32,16 @@ fi
 
 # The new one is all there before the old one goes, which comes back if the new one does not start.
 rm -rf "$home.new" "$home.old"
-trap 'rm -rf "$home.new"' EXIT
-mkdir -p "$home.new" "$(dirname "$settings")" "$(dirname "$unit")"
+trap 'rm -rf "$home.new" "$unit.new"' EXIT
+mkdir -p "$home.new" "$(dirname "$unit")"
 cp -R . "$home.new"
+echo "LCP_AGENT_OPTIONS=$options" >"$home.new/agent.conf"
 cp lcp-agent.service "$unit.new"
-echo "LCP_AGENT_OPTIONS=$options" >"$settings.new"
+# The memory and registers of an accelerator are root's.
+[ ! -f vta.json ] || sed -i '/^DynamicUser=/d' "$unit.new"
 
 [ ! -d "$home" ] || mv "$home" "$home.old"
 mv "$home.new" "$home"
-mv "$settings.new" "$settings"
 mv "$unit.new" "$unit"
 
 if [ -z "$root" ]; then

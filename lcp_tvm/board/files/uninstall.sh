@@ -9,8 +9,7 @@ if [ -z "$root" ]; then
   }
   systemctl disable --now lcp-agent || true
 fi
-rm -rf "$root/opt/lcp-tvm" "$root/etc/lcp-tvm" \
-  "$root/var/lib/lcp-tvm" "$root/var/lib/private/lcp-tvm"
+rm -rf "$root/opt/lcp-tvm" "$root/var/lib/lcp-tvm" "$root/var/lib/private/lcp-tvm"
 rm -f "$root/etc/systemd/system/lcp-agent.service"
 [ -n "$root" ] || systemctl daemon-reload
 echo "removed"
