@@ -59,12 +59,13 @@ def build_agent(machine: Machine, progress: Progress, cache: Path | None = None)
     Raises
     ------
     InputError
-        Sources are missing, ziglang fails, or the cache cannot be written.
+        Sources are missing or change meanwhile, ziglang fails, or the cache cannot be written.
     """
     progress("reading the sources", 0.0)
     target = parse_target(_TARGETS[machine])
     sources = find_sources()
-    kept = (cache or _user_cache()) / _key(sources, target) / "lcp-agent"
+    digest = sources.digest()
+    kept = (cache or _user_cache()) / _key(digest, target) / "lcp-agent"
     if kept.is_file():
         return kept
     try:
@@ -79,6 +80,8 @@ def build_agent(machine: Machine, progress: Progress, cache: Path | None = None)
         objects = _compile_all(sources, target, Path(work), progress)
         progress("linking", 1.0 - _LINK_SHARE)
         _zig(target, [*_LINK_FLAGS, *map(str, objects), *_LIBRARIES], agent, "linking the agent")
+        if sources.digest() != digest:
+            raise InputError("the sources changed while they were compiled; run it again")
         with atomic_file(kept) as stream:
             os.fchmod(stream.fileno(), 0o755)
             stream.write(agent.read_bytes())
@@ -133,10 +136,10 @@ def _zig(target: Target, arguments: list[str], output: Path, what: str) -> None:
         )
 
 
-def _key(sources: Sources, target: Target) -> str:
+def _key(digest: str, target: Target) -> str:
     """Return what is the same only for the same agent."""
     inputs = {
-        "sources": sources.digest(),
+        "sources": digest,
         "flags": [*_FLAGS, *DEFINES, *_LINK_FLAGS, *_LIBRARIES],
         "target": [target.zig_triple, target.zig_cpu],
         "ziglang": version("ziglang"),
