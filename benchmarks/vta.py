@@ -5,8 +5,9 @@
 Writes ``vta.csv`` when all rows are measured. ``ms`` a frame is simulated, hazards and races as
 errors; ``bound_ms`` is the sum over layers of max(compute, load, store), every byte moved once
 (`lcp_tvm/vta/bound.py`); ``required`` is what we ask of ourselves, in ms or as a share of the
-bound; ``upstream_ms`` what upstream VTA's tuned schedules take in the same model. ``compile_s``
-is processor time, nothing cached.
+bound; ``arm_ms`` is ``ms`` with all depthwise layers on the ARM core, as modelled
+(docs/predictor.md); ``upstream_ms`` what upstream VTA's tuned schedules take in the same model.
+``compile_s`` is processor time, nothing cached.
 """
 
 from __future__ import annotations
@@ -33,11 +34,20 @@ from lcp_tvm.frontend.onnx import load_onnx  # noqa: E402
 from lcp_tvm.split_text import parse_split  # noqa: E402
 from lcp_tvm.targets import parse_targets  # noqa: E402
 from lcp_tvm.vta.config import load_config  # noqa: E402
-from tests.networks import light_network, resnet18, vgg16  # noqa: E402
+from tests.networks import (  # noqa: E402
+    efficientnet_lite0,
+    light_network,
+    mobilenet,
+    resnet18,
+    vgg16,
+)
 from tests.tables.yolov2 import yolov2  # noqa: E402
 
 OUTPUT = Path(__file__).with_suffix(".csv")
 CONFIG = load_config("pynq_z1")
+
+LESS = "less than arm_ms"
+"""What is required where depthwise layers could be the ARM core's."""
 
 Layer = dict[str, Any]
 """An entry of a program's header, with the cycles it took."""
@@ -55,8 +65,12 @@ class Row:
     split: str | None = None
     frames: int = 1
 
-    def met(self, ms: float, bound_ms: float) -> bool:
-        """Whether ``ms`` is as required: at most so many ms, or near enough to the bound."""
+    def met(self, ms: float, bound_ms: float, arm_ms: float) -> bool:
+        """Whether ``ms`` is as required: at most so many ms, less than with the ARM core, or near
+        enough to the bound.
+        """
+        if self.required == LESS:
+            return ms < arm_ms
         if self.required.endswith("ms"):
             return ms <= float(self.required.removesuffix(" ms"))
         return bound_ms / ms >= float(self.required.removesuffix(" %")) / 100
@@ -89,6 +103,8 @@ ROWS = (
         everything,
         "85 %",
     ),
+    Row("mobilenetv1", mobilenet, everything, LESS),
+    Row("efficientnet-lite0", efficientnet_lite0, everything, LESS),
 )
 
 
@@ -106,6 +122,13 @@ def measure(row: Row) -> dict[str, object]:
     frame_ms = 1e3 * CONFIG.clock_mhz * row.frames
     ms = sum(layer["cycles"] for layer in layers) / frame_ms
     bound_ms = sum(layer["bound"] for layer in layers) / frame_ms
+    arm_ms = (
+        sum(
+            layer["arm_us"] * CONFIG.clock_mhz if "arm_us" in layer else layer["cycles"]
+            for layer in layers
+        )
+        / frame_ms
+    )
     return {
         "row": row.name,
         "layers": len(layers),
@@ -114,7 +137,8 @@ def measure(row: Row) -> dict[str, object]:
         "bound_ms": round(bound_ms, 2),
         "of_bound": round(bound_ms / ms, 3),
         "required": row.required,
-        "met": "yes" if row.met(ms, bound_ms) else "no",
+        "met": "yes" if row.met(ms, bound_ms, arm_ms) else "no",
+        "arm_ms": round(arm_ms, 2) if row.required == LESS else "",
         "upstream_ms": row.upstream_ms or "",
         "compile_s": round(compile_s, 1),
     }
