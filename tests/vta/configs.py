@@ -8,11 +8,14 @@ from lcp_tvm.vta.config import VtaConfig, config_names, load_config
 
 PYNQ = load_config("pynq_z1")
 
+# The same with no ARM core beside it, which small group convolutions would go to.
+NO_ARM = replace(PYNQ, name="no_arm", target="sim")
+
 # 32 x 32 array: elements are larger, so the buffers hold fewer of them.
-WIDE = replace(PYNQ, name="wide", log_block=5)
+WIDE = replace(NO_ARM, name="wide", log_block=5)
 
 # Four rows in an element, a frame each.
-ROWS = replace(PYNQ, name="rows", log_batch=2)
+ROWS = replace(NO_ARM, name="rows", log_batch=2)
 
 ROWS_WIDE = replace(ROWS, name="rows_wide", log_block=5)
 

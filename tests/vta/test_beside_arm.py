@@ -10,14 +10,11 @@ import tvm
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.beside_arm import compare
-from lcp_tvm.vta.config import load_config
 from lcp_tvm.vta.layer import Graph, Node
 from lcp_tvm.vta.program import build_program
 from lcp_tvm.vta.read_graph import read_graph
 from tests.vta import builders
-
-PYNQ = load_config("pynq_z1")
-NO_ARM = replace(PYNQ, target="sim")
+from tests.vta.configs import NO_ARM, PYNQ
 
 
 def _depthwise(channels: int, size: int, kernel: int = 3) -> tvm.IRModule:

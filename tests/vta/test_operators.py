@@ -16,14 +16,11 @@ from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.layer import Slope
 from tests.reference import evaluate
 from tests.vta import builders
-from tests.vta.configs import ROWS, ROWS_WIDE, WIDE
+from tests.vta.configs import NO_ARM, ROWS, ROWS_WIDE, WIDE
 
 PYNQ = load_config("pynq_z1")
 
 FRAMES = st.sampled_from([1, 1, 2, 3, 4])
-
-NO_ARM = replace(PYNQ, target="sim")
-"""The same hardware with no ARM core beside it, which small layers would go to."""
 
 CONFIGS = [load_config(name) for name in ("pynq_z1", "ultra96")]
 
@@ -250,7 +247,7 @@ def test_global_average_pooling(
     check(builders.mean(source, factor, shift), rng)
 
 
-ARRAYS = [(PYNQ, 2), (PYNQ, 3), (PYNQ, 4), (WIDE, 1), (WIDE, 3)]
+ARRAYS = [(NO_ARM, 2), (NO_ARM, 3), (NO_ARM, 4), (WIDE, 1), (WIDE, 3)]
 ARRAYS += [(config, frames) for config in (ROWS, ROWS_WIDE) for frames in (1, 3, 4, 5)]
 
 
