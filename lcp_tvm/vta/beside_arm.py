@@ -39,5 +39,5 @@ def compare(layer: Layer, config: VtaConfig) -> Comparison | None:
     cost = cost_of(shape, tiling, slot_sizes(shape, tiling, config), config)
     arm_ms = core.convolution_ms(layer.source.size, layer.target.size, layer.weight[0].size)
     return Comparison(
-        cost.busiest / (1e3 * config.clock_mhz), arm_ms + Timing.of(config).launch_ms, core.name
+        cost.amid / (1e3 * config.clock_mhz), arm_ms + Timing.of(config).launch_ms, core.name
     )

@@ -38,13 +38,18 @@ from lcp_tvm.vta.transfers import Transfer, input_transfers, output_transfers
 class Cost:
     """Modelled cycles of a convolution that runs alone, and its instructions.
 
-    ``busiest`` is the cycles of the unit that works longest: what the convolution adds to a
-    program, where others keep the units at work before and behind it.
+    ``begin`` is the cycles of its first weights, as far as they can come while the layer before it
+    ends, if that ends as this one does.
     """
 
     cycles: float
-    busiest: float
+    begin: float
     instructions: int
+
+    @property
+    def amid(self) -> float:
+        """Cycles that it adds to a program: half of the first weights come in time, on average."""
+        return self.cycles - self.begin / 2
 
 
 def cost_of(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfig) -> Cost:
@@ -71,11 +76,8 @@ def cost_of(shape: ConvShape, tiling: Tiling, sizes: SlotSizes, config: VtaConfi
                 clock.store(action.slot, len(runs), clock.moved(runs))
             case _:
                 clock.compute(action)
-    return Cost(
-        max(clock.loaded, clock.computed, clock.stored),
-        max(clock.busy.values()),
-        clock.instructions,
-    )
+    cycles = max(clock.loaded, clock.computed, clock.stored)
+    return Cost(cycles, min(clock.begin, cycles - clock.loaded), clock.instructions)
 
 
 _Slot = tuple[Space, int]
@@ -92,9 +94,7 @@ class _Clock:
     computed: float = 0.0
     stored: float = 0.0
     instructions: int = 0
-    busy: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("load", "compute", "store"), 0.0)
-    )
+    begin: float = 0.0
     _ready: dict[_Slot, float] = field(default_factory=dict)
     _free: dict[_Slot, float] = field(default_factory=dict)
     _lists: set[tuple[object, ...]] = field(default_factory=set)
@@ -110,7 +110,7 @@ class _Clock:
     def load(self, slot: _Slot, instructions: int, took: float) -> None:
         self.instructions += instructions
         self.loaded = max(self.loaded, self._free.get(slot, 0.0)) + took
-        self.busy["load"] += took
+        self.begin = self.begin or took
         self._ready[slot] = self.loaded
 
     def compute(self, action: Action) -> None:
@@ -162,7 +162,6 @@ class _Clock:
     def store(self, slot: int, instructions: int, took: float) -> None:
         self.instructions += instructions
         self.stored = max(self.stored, self.computed) + took
-        self.busy["store"] += took
         self._ready[Space.OUT, slot] = self.stored
 
     def _issue(self, key: tuple[object, ...], uops: int, took: float) -> None:
@@ -178,5 +177,4 @@ class _Clock:
             self.instructions += first
         took += self.timing.instruction
         self.computed += took
-        self.busy["compute"] += took
         self.instructions += 1

@@ -227,8 +227,8 @@ def own_weights(shape: ConvShape, blocks: int, chunk: int) -> int:
     """Weight elements of the kernels of a tile's chunk."""
     if shape.weights is Weights.UNIFORM:
         return 1
-    meets = chunk if shape.weights is Weights.DENSE else 1
-    return blocks * meets * prod(shape.window.kernel)
+    met = blocks if shape.weights is Weights.DENSE else 1
+    return met * chunk * prod(shape.window.kernel)
 
 
 def schedule(
@@ -283,7 +283,7 @@ def schedule(
                 if shape.pool is None:
                     yield from _add_bias(shape, output, box, weights)
             operand = Range(Space.INP, inputs, chunk.size * reach.size)
-            yield Multiply(acc, operand, weights, product.nests)
+            yield Multiply(_written(shape, acc, whole, chunk), operand, weights, product.nests)
         if copies > 1:
             yield SumCopies(tile, copies)
         if shape.pool is not None:
@@ -295,6 +295,14 @@ def schedule(
             yield Reset(copy)
         yield Clip(output, copy)
         yield StoreTile(begin, box)
+
+
+def _written(shape: ConvShape, acc: Range, box: Box, chunk: Span) -> Range:
+    """Accumulators that a chunk adds to: of a dense tile all, else from its own first block on."""
+    if shape.weights is Weights.DENSE:
+        return acc
+    skipped = (chunk.begin - box.blocks.begin) * (box.size // box.blocks.size)
+    return Range(Space.OUT, acc.start + skipped, acc.size - skipped)
 
 
 def _add_bias(shape: ConvShape, output: Range, box: Box, weights: Range) -> Iterator[AddBias]:
@@ -316,7 +324,7 @@ def _pool_steps(shape: ConvShape, box: Box) -> tuple[PoolStep, ...]:
 
 def _reuse(shape: ConvShape, tiling: Tiling) -> int:
     """How often a list of micro-ops is used, roughly; a power of two."""
-    reduced = shape.group.inputs if shape.weights is Weights.DENSE else 1
+    reduced = shape.group.inputs if shape.weights is Weights.DENSE else tiling.blocks
     times = prod(
         -(-total // step)
         for total, step in (

@@ -81,7 +81,7 @@ def pack_tile_weights(
         case Weights.UNIFORM:
             parts = [(np.eye(block, dtype=np.int8) * layer.weight.astype(np.int8))[None]]
         case Weights.BLOCKWISE:
-            parts = [_kernels(layer, one, one, block) for one in cut(blocks, 1)]
+            parts = [_kernels(layer, one, one, block) for one in cut(chunk, 1)]
         case Weights.DENSE:
             parts = [_kernels(layer, blocks, chunk, block)]
     if bias_blocks:

@@ -46,13 +46,14 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
         if tile + scratch > config.acc_depth:
             continue
         acc_slots = 2 if 2 * tile + scratch <= config.acc_depth else 1
-        for chunk in _steps(shape.group.inputs) if dense else (1,):
-            inputs = (chunk if dense else blocks) * plane
+        met = _met(shape, blocks)
+        for chunk in (blocks,) if shape.weights is Weights.UNIFORM else _steps(met):
+            inputs = chunk * plane
             weights = own_weights(shape, blocks, chunk)
             weights += blocks * shape.bias_blocks + (1 if shape.skip else 0)
             if inputs > free_inputs or weights > config.wgt_depth:
                 break
-            need = -(-shape.group.inputs // chunk) if dense else 1
+            need = ceil(met / chunk)
             tiles = _block_tiles(shape, blocks)
             for order, skips in product((True, False), (1, 2) if shape.skip else (0,)):
                 if inputs + skips * tile > free_inputs:
@@ -63,7 +64,7 @@ def candidates(shape: ConvShape, config: VtaConfig) -> Iterator[Tiling]:
                     columns,
                     chunk,
                     order,
-                    _slots(free_inputs - skips * tile, inputs, need),
+                    _slots(free_inputs - skips * tile, inputs, need if dense else 1),
                     _slots(config.wgt_depth, weights, need if order else need * tiles),
                     acc_slots,
                     skips,
@@ -80,6 +81,11 @@ def _tile_sizes(output: Plane, together: int) -> Iterator[tuple[int, int, int, i
         whole = (rows, columns) == (output.height, output.width)
         for frames in _steps(output.frames) if whole else (1,):
             yield blocks, frames, rows, columns
+
+
+def _met(shape: ConvShape, blocks: int) -> int:
+    """Input blocks that a tile of output blocks meets."""
+    return shape.group.inputs if shape.weights is Weights.DENSE else blocks
 
 
 def _block_tiles(shape: ConvShape, blocks: int) -> int:
@@ -136,7 +142,7 @@ def _cost(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
     if not _fits(tiling, sizes, config):
         return None
     cost = cost_of(shape, tiling, sizes, config)
-    return cost.cycles + INSTRUCTION_PRICE * cost.instructions
+    return cost.amid + INSTRUCTION_PRICE * cost.instructions
 
 
 def _variants(tiling: Tiling) -> Iterator[Tiling]:
@@ -167,7 +173,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
     groups = ceil(output.channels / shape.together)
     area_tiles = ceil(output.height / tiling.rows) * ceil(output.width / tiling.columns)
     plane_tiles = area_tiles * ceil(output.frames / tiling.frames)
-    chunk_count = ceil(shape.group.inputs / tiling.chunk) if dense else 1
+    chunk_count = ceil(_met(shape, tiling.blocks) / tiling.chunk)
     tiles = block_tiles * plane_tiles
     whole, reach = _largest(shape, tiling.rows, tiling.columns, tiling.strips)
 
@@ -191,7 +197,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
             input_loads = groups * plane_tiles * chunk_count
         if block_tiles * chunk_count <= tiling.weight_slots:
             weight_loads = block_tiles * chunk_count
-    planes = (tiling.chunk if dense else tiling.blocks) * tiling.frames
+    planes = tiling.chunk * tiling.frames
     in_rows = tiling.columns == output.width
     whole_rows = in_rows and not tiling.strips
     input_load = timing.dma(
@@ -216,7 +222,7 @@ def bound(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float:
         compute, store = compute + store, 0.0
     if min(tiling.input_slots, tiling.weight_slots) == 1:
         compute, load = compute + load, 0.0
-    return max(compute, load, store) + input_load + weight_load + store_one
+    return max(compute, load, store) + input_load + store_one
 
 
 @lru_cache(maxsize=4096)
@@ -225,4 +231,4 @@ def _products(shape: ConvShape) -> int:
     target = shape.target
     spans = (target.channels, target.height, target.width, target.frames)
     box = Box(*(Span(0, size) for size in spans))
-    return work_of(shape, box, Span(0, shape.group.inputs)).issue_slots
+    return work_of(shape, box, Span(0, _met(shape, target.channels))).issue_slots

@@ -212,9 +212,9 @@ def computed(shape: ConvShape, box: Box) -> Box:
 
 
 def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
-    """Input blocks that a tile of outputs is accumulated over, in chunks."""
+    """Input blocks that a tile of outputs meets, in chunks: all of them, or blocks of its own."""
     if shape.weights is not Weights.DENSE:
-        return [box.blocks]
+        return cut(box.blocks, tiling.chunk)
     begin = box.blocks.begin // shape.group.outputs * shape.group.inputs
     group = Span(begin, min(begin + shape.group.inputs, shape.source.channels))
     return cut(group, tiling.chunk)
@@ -232,7 +232,8 @@ def window_work(
     """Return what a window sliding over a tile's outputs meets in what it reaches.
 
     Source elements count from the chunk's first block in SRAM, weights from the chunk's kernels
-    (output block, input block, row, column), destinations from the tile.
+    (output block, input block, row, column), destinations from the tile or, where the chunk's
+    blocks meet but themselves, from the first of them in it.
     """
     (kh, kw), (top, left) = window.kernel, window.padding[:2]
     width = reach.columns.size
@@ -252,11 +253,11 @@ def window_work(
     plane = box.rows.size * box.columns.size
     frames = box.frames.size
     if weights is Weights.UNIFORM:  # blocks and frames alike are planes side by side
-        planes = Dim(box.blocks.size * frames, plane, reach.area, 0)
+        planes = Dim(chunk.size * frames, plane, reach.area, 0)
         return Work(ONE, planes, ONE, rows, columns)
     each = Dim(frames, plane, reach.area, 0)
     if weights is Weights.BLOCKWISE:
-        blocks = Dim(box.blocks.size, frames * plane, reach.size, taps)
+        blocks = Dim(chunk.size, frames * plane, reach.size, taps)
         return Work(ONE, blocks, each, rows, columns)
     return Work(
         Dim(chunk.size, 0, reach.size, taps),
