@@ -122,13 +122,11 @@ def measure(row: Row) -> dict[str, object]:
     frame_ms = 1e3 * CONFIG.clock_mhz * row.frames
     ms = sum(layer["cycles"] for layer in layers) / frame_ms
     bound_ms = sum(layer["bound"] for layer in layers) / frame_ms
-    arm_ms = (
-        sum(
-            layer["arm_us"] * CONFIG.clock_mhz if "arm_us" in layer else layer["cycles"]
-            for layer in layers
-        )
-        / frame_ms
+    on_arm = (
+        layer["arm_us"] * CONFIG.clock_mhz if "arm_us" in layer else layer["cycles"]
+        for layer in layers
     )
+    arm_ms = sum(on_arm) / frame_ms
     return {
         "row": row.name,
         "layers": len(layers),
