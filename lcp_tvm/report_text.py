@@ -183,6 +183,8 @@ def _heading(report: Report) -> Text:
         files = f"{len(report.files)} files of {size_text(sum(report.files.values()))}"
     made = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
     text = f"{report.name} for {report.target}: input {report.input_name} {shape}"
+    if report.plan.batch > 1:
+        text += f", {report.plan.batch} frames together"
     if report.classes:
         text += f", {report.classes} classes"
     return Text(f"{text}\n{files}; made by {made}")

@@ -13,21 +13,27 @@ from lcp_tvm.compiler import Compiled, compile_network
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.targets import parse_targets
+from lcp_tvm.vta.config import VtaConfig
 from tests.networks import light_network, resnet18
 from tests.reference import evaluate
+from tests.vta.configs import ROWS, ROWS_WIDE, WIDE
 
 BUNDLED = Path(__file__).parents[1] / "examples" / "fashion_mnist" / "fashion_net.onnx"
 
 
-def compile_and_compare(model: Path) -> Compiled:
+def compile_and_compare(model: Path, target: str = "vta", frames: int = 1) -> Compiled:
     """Compile with random calibration pictures, run once, compare every bit."""
     network = load_onnx(model)
-    compiled = compile_network(network, parse_targets("vta"))
-    assert compiled.integer is not None
+    compiled = compile_network(network, parse_targets(target), frames=frames)
+    integer = compiled.integer
+    assert integer is not None
     executor = load_local(module.code for module in compiled.modules)
-    picture = np.random.default_rng(1).normal(size=network.input_shape).astype(np.float32)
-    (result,) = executor.run(compiled.plan, picture)
-    expected = evaluate(compiled.integer, picture)
+    size = (frames, *network.input_shape[1:])
+    pictures = np.random.default_rng(1).normal(size=size).astype(np.float32)
+    (result,) = executor.run(compiled.plan, pictures)
+    expected = np.concatenate(
+        [evaluate(integer, picture) for picture in np.split(pictures, frames)]
+    )
     assert np.ptp(expected) > 0  # an output of one value would agree with anything
     np.testing.assert_array_equal(result, expected)
     return compiled
@@ -48,6 +54,21 @@ def test_bundled_network() -> None:
     compiled = compile_and_compare(BUNDLED)
     assert compiled.reasons == ()
     assert len(compiled.modules[0].header["programs"]) == 1
+
+
+@pytest.mark.parametrize("config", [WIDE, ROWS, ROWS_WIDE], ids=lambda config: str(config.name))
+@pytest.mark.parametrize("frames", [1, 5])
+def test_bundled_network_on_other_arrays(config: VtaConfig, frames: int, tmp_path: Path) -> None:
+    file = tmp_path / "array.json"
+    file.write_text(config.to_json())
+    compiled = compile_and_compare(BUNDLED, f"vta:{file}", frames)
+    assert compiled.reasons == ()
+
+
+@pytest.mark.slow
+def test_four_frames_of_resnet18_share_their_weights(tmp_path: Path) -> None:
+    compiled = compile_and_compare(save(resnet18(), tmp_path), frames=4)
+    assert compiled.plan.functions["network"].measured_ms["pynq_z1"] / 4 < 85
 
 
 @pytest.mark.slow

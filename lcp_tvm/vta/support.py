@@ -133,7 +133,7 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
     ),
     (
         "dense",
-        "`matmul` with a constant, after a flatten or on `[1, K]`",
+        "`matmul` with a constant, after a flatten or on `[N, K]`",
         (shift_fits, conv_tile_fits),
     ),
     (

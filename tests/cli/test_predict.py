@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lcp_tvm.cli.predict import read_plan
-from lcp_tvm.plan.plan import GATEWAY, Plan
+from lcp_tvm.plan.box import full_box
+from lcp_tvm.plan.plan import GATEWAY, Function, Plan, Region, Task, Tensor
 from lcp_tvm.plan.plan_json import plan_json
 from tests.cli.refused import outcome, refused
 from tests.packages import a_package
@@ -66,6 +67,15 @@ def two_branches() -> Plan:
     )
 
 
+def three_pictures() -> Plan:
+    """One task, bound to the first device."""
+    tensors = {"x": Tensor((3, 1, 8, 8), "int8"), "y": Tensor((3, 10), "int8")}
+    box = {name: Region(name, full_box(tensor.shape)) for name, tensor in tensors.items()}
+    function = Function((tensors["x"],), (tensors["y"],))
+    task = Task("all", "all", (box["x"],), (box["y"],), 0)
+    return Plan("net", "none", tensors, ("x",), ("y",), {"all": function}, (task,), devices=2)
+
+
 @pytest.fixture
 def net(tmp_path: Path) -> Path:
     path = tmp_path / "net.json"
@@ -94,6 +104,14 @@ def test_a_note_says_when_devices_are_too_few(net: Path, cluster: Path, capfd: C
     assert err == (
         "note: the plan is for 2 devices and the cluster has 1: some take several parts\n"
     )
+
+
+def test_a_note_says_what_a_frame_is(cluster: Path, tmp_path: Path, capfd: Capture) -> None:
+    """Three pictures that are computed together."""
+    path = tmp_path / "together.json"
+    path.write_text(plan_json(three_pictures()))
+    status, _, err = outcome(capfd, "predict", path, "--cluster", cluster)
+    assert (status, err) == (0, "note: a frame is 3 pictures, computed together\n")
 
 
 def test_json_is_one_document(net: Path, cluster: Path, capfd: Capture) -> None:
