@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from lcp_tvm.split_text import Lcp, SplitSpec, Whole
 from lcp_tvm.splitting import lcp_network, plan_network
 from lcp_tvm.targets import Targets
 from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is finished."""
@@ -67,6 +68,7 @@ def compile_network(
     split: SplitSpec | None = None,
     pixels: bool = False,
     frames: int = 1,
+    tunings: Tunings = NO_TUNINGS,
     progress: Progress | None = None,
 ) -> Compiled:
     """Compile a network, each function of its plan for the devices that run it.
@@ -81,6 +83,7 @@ def compile_network(
     split : None for the whole network as one task.
     pixels : the plan takes uint8, 0 to 255, and normalises them where they are read.
     frames : pictures that a call of the network takes together.
+    tunings : tilings of VTA layers; the messages say how many are used, and the database's hash.
 
     Raises
     ------
@@ -115,13 +118,30 @@ def compile_network(
                 group,
                 planned.functions,
                 lambda what, part, start=start, share=share: report(what, start + share * part),  # type: ignore[misc]
+                tunings,
             )
         )
         done += len(group.functions)
     plan = with_measurements(planned.plan, modules)
     validate(plan)
+    if tunings.text:
+        messages = *messages, _tuned_message(modules, tunings)
     report("done", 1.0)
     return Compiled(network, targets, integer, plan, tuple(modules), noise, messages, frames)
+
+
+def _tuned_message(modules: Sequence[CompiledModule], tunings: Tunings) -> str:
+    tuned = [
+        layer["tuned"]
+        for module in modules
+        for program in module.header.get("programs", [])
+        for layer in program["layers"]
+        if "tuned" in layer
+    ]
+    return (
+        f"{sum(tuned)} of {len(tuned)} VTA layers have tilings of the database with "
+        f"SHA-256 {tunings.sha256}"
+    )
 
 
 def with_measurements(plan: Plan, modules: list[CompiledModule]) -> Plan:

@@ -24,6 +24,7 @@ from lcp_tvm.vta.codegen import register_codegen
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.container import pack_programs, parse_programs
 from lcp_tvm.vta.simulator import LayerStats, simulate
+from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
 
 WHOLE = "network"
 """The only function of a network that is not split; its programs are called ``vta_0``, ..."""
@@ -54,12 +55,18 @@ class CompiledModule:
     measured_ms: Mapping[str, float]
 
 
-def lower_group(group: Group, functions: tvm.IRModule, progress: Progress) -> CompiledModule:
+def lower_group(
+    group: Group,
+    functions: tvm.IRModule,
+    progress: Progress,
+    tunings: Tunings = NO_TUNINGS,
+) -> CompiledModule:
     """Compile the functions of one module for its target.
 
     Parameters
     ----------
     functions : Relax functions by name; those of other modules are left alone.
+    tunings : tilings of VTA layers that are known to be good.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def lower_group(group: Group, functions: tvm.IRModule, progress: Progress) -> Co
     """
     own = {name: functions[name] for name in group.functions}
     on_vta = group.target.vta is not None
-    part = _partition(group, own, progress) if on_vta else _Partitioned(own)
+    part = _partition(group, own, progress, tunings) if on_vta else _Partitioned(own)
     progress(f"compiling CPU code of {group.name}", 0.6 if on_vta else 0.0)
     so = _build(part.hosts, group.target)
     return CompiledModule(
@@ -102,7 +109,7 @@ class _Partitioned:
 
 
 def _partition(
-    group: Group, functions: Mapping[str, relax.Function], progress: Progress
+    group: Group, functions: Mapping[str, relax.Function], progress: Progress, tunings: Tunings
 ) -> _Partitioned:
     """Compile the VTA parts of a module's functions, and run them on the simulator."""
     assert group.target.vta is not None
@@ -112,7 +119,7 @@ def _partition(
     reasons: dict[str, None] = {}
     for number, (name, function) in enumerate(functions.items()):
         progress(f"scheduling {name} for VTA", 0.5 * number / len(functions))
-        hosts[name], data, lines = _compile_vta(name, function, config)
+        hosts[name], data, lines = _compile_vta(name, function, config, tunings)
         files += [data] if data is not None else []
         reasons |= dict.fromkeys(lines)
     if not files:
@@ -124,13 +131,14 @@ def _partition(
 
 
 def _compile_vta(
-    name: str, function: relax.Function, config: VtaConfig
+    name: str, function: relax.Function, config: VtaConfig, tunings: Tunings
 ) -> tuple[relax.Function, bytes | None, tuple[str, ...]]:
     """Return what is left for the CPU, the programs, and why operators are not in them."""
     register_codegen()
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
     partition = partition_vta(fold_input(module, config.block), config, _prefix(name))
-    module = relax.transform.RunCodegen({"vta": {"config": config.to_json()}})(partition.module)
+    options = {"config": config.to_json(), "tunings": tunings.text}
+    module = relax.transform.RunCodegen({"vta": options})(partition.module)
     made = module.attrs.get("external_mods", []) if module.attrs is not None else []
     if not made:
         return module["main"], None, partition.reasons

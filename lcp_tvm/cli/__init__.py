@@ -23,6 +23,7 @@ from lcp_tvm.cli.predict import predict_command
 from lcp_tvm.cli.report import report_command
 from lcp_tvm.cli.run import run_command
 from lcp_tvm.cli.tracker import tracker_command
+from lcp_tvm.cli.tune import tune_command
 from lcp_tvm.cli.worker import worker_command
 from lcp_tvm.errors import LcpError
 
@@ -46,6 +47,7 @@ for _command in (
     compare_command,
     run_command,
     report_command,
+    tune_command,
     predict_command,
     bench_command,
     dump_command,

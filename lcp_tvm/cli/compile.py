@@ -85,6 +85,12 @@ MAX_FRAMES = 64
     help="Frames of a camera that are computed together: the VTA loads weights once for all of "
     "them. More frames a second, but each waits for the others.",
 )
+@click.option(
+    "--tuned",
+    metavar="FILE",
+    type=FILE,
+    help="Database of 'lcp-tvm tune': tilings for VTA that took longer to find.",
+)
 @click.option("--labels", metavar="FILE", type=FILE, help="Names of the classes, one a line.")
 @json_option
 @debug_option
@@ -100,6 +106,7 @@ def compile_command(
     preprocess: Path | None,
     pixels: bool,
     frames: int,
+    tuned: Path | None,
     labels: Path | None,
     as_json: bool,
 ) -> None:
@@ -136,6 +143,7 @@ def compile_command(
         pixels=pixels,
         frames=frames,
         labels=labels,
+        tuned=tuned,
         export=export,
     )
 
@@ -174,6 +182,7 @@ def compile_file(
     pixels: bool = False,
     frames: int = 1,
     labels: Path | None = None,
+    tuned: Path | None = None,
     export: Path | None = None,
 ) -> Package:
     """Compile a model file to a package, with a progress bar.
@@ -182,6 +191,7 @@ def compile_file(
     ----------
     pixels : whether frames are uint8.
     frames : that are computed together.
+    tuned : a database of tilings.
     export : where to write the network that was compiled, in float.
     """
     with ProgressBar() as progress:
@@ -192,7 +202,9 @@ def compile_file(
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
         from lcp_tvm.targets import parse_targets
+        from lcp_tvm.vta.tunings import NO_TUNINGS, read_tunings
 
+        tunings = NO_TUNINGS if tuned is None else read_tunings(tuned)
         parsed = parse_targets(target)
         progress("reading the model", 0.01)
         network = load_onnx(
@@ -211,6 +223,7 @@ def compile_file(
             split=split or Whole(),
             pixels=pixels,
             frames=frames,
+            tunings=tunings,
             progress=lambda what, fraction: progress(what, 0.05 + 0.95 * fraction),
         )
         package = write_package(compiled, output)

@@ -13,14 +13,18 @@ from lcp_tvm.vta.container import pack_programs
 from lcp_tvm.vta.program import Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import load_program_bytes
+from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
 
 
-def compile_functions(functions: Sequence[relax.Function], config: VtaConfig) -> bytes:
+def compile_functions(
+    functions: Sequence[relax.Function], config: VtaConfig, tunings: Tunings = NO_TUNINGS
+) -> bytes:
     """Compile partitioned functions to the bytes of one ``.vta`` file."""
+    tilings = {shape: tuning.tiling for shape, tuning in tunings.of(config).items()}
     programs: list[Program] = []
     for function in functions:
         graph = read_graph(function, str(function.attrs["global_symbol"]))
-        programs.append(build_program(graph, config))
+        programs.append(build_program(graph, config, tilings))
     return pack_programs(
         config.to_json(),
         [program.header for program in programs],
@@ -29,7 +33,10 @@ def compile_functions(functions: Sequence[relax.Function], config: VtaConfig) ->
 
 
 def register_codegen() -> None:
-    """Make `RunCodegen({"vta": {"config": json}})` compile ``Codegen="vta"`` functions."""
+    """Make `RunCodegen({"vta": {"config": json}})` compile ``Codegen="vta"`` functions.
+
+    Beside the config there may be ``"tunings"``, the text of a database of tilings.
+    """
     tvm.register_global_func("relax.ext.vta", _codegen, override=True)
 
 
@@ -37,4 +44,5 @@ def _codegen(
     functions: Sequence[relax.Function], options: Mapping[str, Any], const_names: object
 ) -> list[tvm.runtime.Module]:
     config = parse_config(str(options["config"]), "RunCodegen options")
-    return [load_program_bytes(compile_functions(functions, config))]
+    tunings = Tunings(str(options.get("tunings", "")))
+    return [load_program_bytes(compile_functions(functions, config, tunings))]

@@ -93,7 +93,7 @@ def emit_conv(
     ----------
     source, skip, target : element addresses of the activations in their section.
     weight_base : element address of the layer's weights in theirs.
-    tiling : the tiling to use; the best one when None.
+    tiling : the tiling to use, one that fits; the best one when None.
 
     Returns
     -------

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,22 @@ from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.bound import bound_of
 from lcp_tvm.vta.concat import by_address
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.emit_conv import emit_conv
+from lcp_tvm.vta.emit_conv import conv_shape, emit_conv
 from lcp_tvm.vta.emit_pool import emit_pool
 from lcp_tvm.vta.emitter import Emitter
+from lcp_tvm.vta.facts import facts_of
 from lcp_tvm.vta.isa import Instruction, Load, Store, encode_micro_ops, encode_stream
 from lcp_tvm.vta.layer import Concat, Conv, Graph, MaxPool, Node
 from lcp_tvm.vta.memory import elements, lifetimes, place
 from lcp_tvm.vta.packing import constant_input
+from lcp_tvm.vta.search import price
 from lcp_tvm.vta.step import Section, Space, Step
+from lcp_tvm.vta.tiling import ConvShape, Tiling
 from lcp_tvm.vta.tokens import weave
 
 _INSTRUCTION_BYTES = 16
 UOP_BYTES = 4
+NO_TILINGS: Mapping[ConvShape, Tiling] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,13 +42,16 @@ class Program:
     steps: tuple[Step, ...]
 
 
-def build_program(graph: Graph, config: VtaConfig) -> Program:
+def build_program(
+    graph: Graph, config: VtaConfig, tilings: Mapping[ConvShape, Tiling] = NO_TILINGS
+) -> Program:
     """Schedule, place and encode a graph.
 
     Parameters
     ----------
     graph : layers that `support` accepts, in execution order.
     config : the accelerator.
+    tilings : of convolutions of these shapes, where they fit; else the best that `search` finds.
 
     Returns
     -------
@@ -53,6 +61,7 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
     graph, slices = by_address(graph, config)
     places, activation_size = place(lifetimes(graph, slices, config))
     offsets = {name: places[part.whole] + part.offset for name, part in slices.items()}
+    known = _known_tilings(graph, config, tilings)
     emitter = Emitter(config)
     emitter.load_constant(0)
     weights: list[np.ndarray] = []
@@ -60,7 +69,7 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
     weight_ranges: list[tuple[str, int, int]] = []
     for index, node in enumerate(graph.nodes):
         emitter.layer = index
-        packed = _emit(emitter, node, offsets, weight_count)
+        packed = _emit(emitter, node, offsets, weight_count, known.get(node.layer.name))
         weight_ranges.append((node.layer.name, weight_count, len(packed)))
         weights.append(packed)
         weight_count += len(packed)
@@ -123,16 +132,35 @@ def build_program(graph: Graph, config: VtaConfig) -> Program:
         "inputs": [tensor_entry(name) for name in graph.inputs],
         "outputs": [tensor_entry(name) for name in graph.outputs],
         "buffers": buffers,
-        "layers": _layer_ranges(graph, steps, config),
+        "layers": _layer_ranges(graph, steps, config, known),
     }
     return Program(header, bytes(image), tuple(steps))
 
 
-def _emit(emitter: Emitter, node: Node, offsets: Mapping[str, int], weight_base: int) -> np.ndarray:
+def _known_tilings(
+    graph: Graph, config: VtaConfig, tilings: Mapping[ConvShape, Tiling]
+) -> dict[str, Tiling]:
+    """Return tilings that fit, by the names of their layers."""
+    known = {}
+    for layer in (node.layer for node in graph.nodes if isinstance(node.layer, Conv)):
+        shape = conv_shape(layer, config)
+        tiling = tilings.get(shape)
+        if tiling is not None and price(shape, tiling, config) is not None:
+            known[layer.name] = tiling
+    return known
+
+
+def _emit(
+    emitter: Emitter,
+    node: Node,
+    offsets: Mapping[str, int],
+    weight_base: int,
+    tiling: Tiling | None,
+) -> np.ndarray:
     source, target = offsets[node.inputs[0]], offsets[node.output]
     if isinstance(node.layer, Conv):
         skip = offsets[node.inputs[1]] if len(node.inputs) > 1 else None
-        return emit_conv(emitter, node.layer, source, skip, target, weight_base)
+        return emit_conv(emitter, node.layer, source, skip, target, weight_base, tiling)
     assert isinstance(node.layer, MaxPool), "concatenations are addresses"
     return emit_pool(emitter, node.layer, source, target, weight_base)
 
@@ -172,7 +200,12 @@ def _buffer(name: str, address: int, size: int) -> dict[str, Any]:
     return {"name": name, "addr": address, "size": size, "dtype": dtype}
 
 
-def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[dict[str, Any]]:
+def _layer_ranges(
+    graph: Graph,
+    steps: list[Step],
+    config: VtaConfig,
+    known: Mapping[str, Tiling],
+) -> list[dict[str, Any]]:
     """First instruction and count of every layer; no-ops belong to the layer before them."""
     if not graph.nodes:
         return []
@@ -185,17 +218,20 @@ def _layer_ranges(graph: Graph, steps: list[Step], config: VtaConfig) -> list[di
         count = len(list(run))
         layer = graph.nodes[owner].layer
         assert not isinstance(layer, Concat), "concatenations are addresses"
+        entry = {
+            "name": layer.name,
+            "kind": layer.kind,
+            "first": first,
+            "count": count,
+            "macs": layer.macs,
+            "bound": ceil(bound_of(layer, config).cycles),
+        }
         beside = compare(layer, config)
-        ranges.append(
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "first": first,
-                "count": count,
-                "macs": layer.macs,
-                "bound": ceil(bound_of(layer, config).cycles),
-                **({"arm_us": round(1e3 * beside.arm_ms)} if beside else {}),
-            }
-        )
+        if beside:
+            entry["arm_us"] = round(1e3 * beside.arm_ms)
+        if isinstance(layer, Conv):
+            entry["facts"] = facts_of(layer)
+            entry["tuned"] = layer.name in known
+        ranges.append(entry)
         first += count
     return ranges

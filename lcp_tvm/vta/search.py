@@ -126,15 +126,17 @@ def best_tiling(shape: ConvShape, config: VtaConfig) -> Tiling | None:
     for tried, tiling in enumerate(ranked):
         if tried >= SHORTLIST and costs:
             break
-        for variant in _variants(tiling):
-            cost = _cost(shape, variant, config)
+        for variant in slot_variants(tiling):
+            cost = price(shape, variant, config)
             if cost is not None:
                 costs[variant] = cost
     return min(costs, key=lambda tiling: costs[tiling], default=None)
 
 
-def _cost(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
-    """What a tiling costs; None where it does not fit or cannot be made safe."""
+def price(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
+    """What a tiling costs; None where it is none, does not fit or cannot be made safe."""
+    if not _possible(shape, tiling):
+        return None
     try:
         sizes = slot_sizes(shape, tiling, config)
     except UnsafeError:
@@ -145,7 +147,28 @@ def _cost(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
     return cost.amid + INSTRUCTION_PRICE * cost.instructions
 
 
-def _variants(tiling: Tiling) -> Iterator[Tiling]:
+def _possible(shape: ConvShape, tiling: Tiling) -> bool:
+    """Whether a tile is a part of what there is, and something is in every slot."""
+    output = shape.output
+    dense = shape.weights is Weights.DENSE
+    limits = (
+        (tiling.blocks, shape.together),
+        (tiling.rows, output.height),
+        (tiling.columns, output.width),
+        (tiling.frames, output.frames),
+        (tiling.chunk, shape.group.inputs if dense else 1),
+    )
+    slots = tiling.input_slots, tiling.weight_slots, tiling.acc_slots
+    whole = (tiling.rows, tiling.columns) == (output.height, output.width)
+    return (
+        all(1 <= size <= most for size, most in limits)
+        and all(slot >= 1 for slot in slots)
+        and (tiling.skip_slots >= 1) == shape.skip
+        and (whole or tiling.frames == 1)
+    )
+
+
+def slot_variants(tiling: Tiling) -> Iterator[Tiling]:
     """A tiling, and the same with other numbers of slots."""
     yield tiling
     if tiling.weight_slots == 2:

@@ -11,10 +11,11 @@ from tvm.relax import op as R
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import VtaConfig
-from lcp_tvm.vta.layer import Plane, Slope, plane_of
-from lcp_tvm.vta.program import Program, build_program
+from lcp_tvm.vta.layer import Conv, Graph, Plane, Slope, plane_of
+from lcp_tvm.vta.program import NO_TILINGS, Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import Stats, simulate
+from lcp_tvm.vta.tiling import ConvShape, Tiling
 
 Emit = Callable[[relax.Expr], relax.Expr]
 Body = Callable[[Emit, list[relax.Var]], relax.Expr]
@@ -203,13 +204,27 @@ def random_inputs(rng: np.random.Generator, module: tvm.IRModule) -> list[np.nda
     return [rng.integers(-128, 128, shape).astype(np.int8) for shape in shapes]
 
 
-def compile_single(module: tvm.IRModule, config: VtaConfig) -> Program:
+def compile_single(
+    module: tvm.IRModule, config: VtaConfig, tilings: Mapping[ConvShape, Tiling] = NO_TILINGS
+) -> Program:
     """The one VTA program of a module that VTA runs whole."""
+    return build_program(graph_of(module, config), config, tilings)
+
+
+def graph_of(module: tvm.IRModule, config: VtaConfig) -> Graph:
+    """The layers of a module that VTA runs whole."""
     partition = partition_vta(module, config)
     assert partition.reasons == ()
     functions = [f for v, f in partition.module.functions.items() if v.name_hint != "main"]
     assert len(functions) == 1
-    return build_program(read_graph(functions[0], "vta_0"), config)
+    return read_graph(functions[0], "vta_0")
+
+
+def conv_of(module: tvm.IRModule, config: VtaConfig) -> Conv:
+    """The only layer of a module of one convolution."""
+    (node,) = graph_of(module, config).nodes
+    assert isinstance(node.layer, Conv)
+    return node.layer
 
 
 def run_program(
