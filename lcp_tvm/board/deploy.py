@@ -13,7 +13,6 @@ from lcp_tvm.board.boards import Board
 from lcp_tvm.board.ssh import Login, ask, connected, hand_over
 from lcp_tvm.errors import WorkerError
 
-AGENT = "/opt/lcp-tvm/lcp-agent"
 _HOME = '"${DESTDIR:-}/opt/lcp-tvm"'
 
 
@@ -100,7 +99,7 @@ async def probe(login: Login) -> tuple[Fact, ...]:
     async with connected(login) as connection:
         if not await ask(connection, f"cat {_HOME}/VERSION"):
             raise WorkerError(f"{login.host}: has no agent; install it with 'lcp-tvm board deploy'")
-        text = await ask(connection, f"sudo -n {AGENT} --probe || {AGENT} --probe")
+        text = await hand_over(connection, login, b"", "probe.sh")
         try:
             return tuple(Fact(*(str(part) for part in fact)) for fact in json.loads(text))
         except (ValueError, TypeError) as error:

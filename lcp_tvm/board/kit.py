@@ -38,7 +38,18 @@ def write_kit(board: Board, agent: bytes, path: Path) -> None:
         The file cannot be written, or the installation lacks a part.
     """
     with atomic_file(path) as stream:
-        stream.write(_archive(f"lcp-agent-{board.name}", _contents(board, agent)))
+        stream.write(pack_kit(board, agent))
+
+
+def pack_kit(board: Board, agent: bytes) -> bytes:
+    """The kit of a board as bytes.
+
+    Raises
+    ------
+    InputError
+        The installation lacks a part.
+    """
+    return _archive(f"lcp-agent-{board.name}", _contents(board, agent))
 
 
 def _contents(board: Board, agent: bytes) -> dict[str, bytes]:

@@ -83,8 +83,8 @@ async def hand_over(
     data: bytes,
     script: str,
     arguments: Sequence[str] = (),
-) -> None:
-    """Run one of our scripts as root, beside ``data`` as the file ``file``.
+) -> str:
+    """Run one of our scripts as root, beside ``data`` as the file ``file``; what it prints.
 
     A link that breaks before the board has all of it leaves nothing there; later, the script runs
     to its end.
@@ -108,12 +108,13 @@ async def hand_over(
         await _upload(connection, login, data, f"{folder}/file")
         process.stdin.write(f"run\n{login.password or ''}\n")
         process.stdin.write_eof()
-        said = await _said(process)
+        printed, said = str(await process.stdout.read()), await _said(process)
         await asyncio.wait_for(process.wait_closed(), COMMAND_TIMEOUT_S)
     if process.exit_status != 0:
         if "password" in said:
             said = f"{login.user} may not use sudo without its password; say --ask-password"
         raise WorkerError(f"{login.host}: {said or 'the script failed without a word'}")
+    return printed
 
 
 async def _upload(

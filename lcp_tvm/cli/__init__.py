@@ -14,6 +14,7 @@ import click
 
 from lcp_tvm.cli.bench import bench_command
 from lcp_tvm.cli.board import board_command
+from lcp_tvm.cli.board_hosts import deploy_command, probe_command, program_command
 from lcp_tvm.cli.compare import compare_command
 from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
@@ -57,6 +58,8 @@ for _command in (
     demo_command,
 ):
     cli.add_command(_command)
+for _command in (deploy_command, program_command, probe_command):
+    board_command.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> int:

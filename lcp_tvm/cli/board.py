@@ -45,28 +45,32 @@ def build_command(name: str, output: Path | None, as_json: bool) -> None:
     path = output or Path(f"lcp-agent-{name}.tar.gz")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: its folder does not exist; make it first")
-    with ProgressBar() as progress:
-        progress("looking for the sources", 0.0)
-        from lcp_tvm.board.build import build_agent
-        from lcp_tvm.board.kit import write_kit
+    agent = agent_for(name)
+    from lcp_tvm.board.kit import write_kit
 
-        board = BOARDS[name]
-        agent = build_agent(board.machine, progress).read_bytes()
-        progress("packing", 1.0)
-        write_kit(board, agent, path)
+    write_kit(BOARDS[name], agent, path)
     kit_bytes, agent_bytes = path.stat().st_size, len(agent)
     if as_json:
         print_json(
             {
                 "file": str(path),
                 "board": name,
-                "machine": board.machine,
+                "machine": BOARDS[name].machine,
                 "kit_bytes": kit_bytes,
                 "agent_bytes": agent_bytes,
             }
         )
         return
     click.echo(
-        f"wrote {path}: {kit_bytes / 1e6:.1f} MB, the agent for {board.machine} is "
+        f"wrote {path}: {kit_bytes / 1e6:.1f} MB, the agent for {BOARDS[name].machine} is "
         f"{agent_bytes / 1e6:.1f} MB"
     )
+
+
+def agent_for(name: str) -> bytes:
+    """The agent for a board, compiled with a progress bar unless it is in the cache."""
+    with ProgressBar() as progress:
+        progress("looking for the sources", 0.0)
+        from lcp_tvm.board.build import build_agent
+
+        return build_agent(BOARDS[name].machine, progress).read_bytes()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncssh
+
+from lcp_tvm.board.ssh import Login
 
 USER, PASSWORD = "xilinx", "secret"
 
@@ -27,13 +29,15 @@ class SshBoard:
     Attributes
     ----------
     root : where its system lies; ``root/bin`` comes first in the commands' path.
-    connections : that are open.
+    connections : that were made.
+    commands : that were run; they outlive their connection.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.port = 0
         self.connections: list[asyncssh.SSHServerConnection] = []
+        self.commands: list[asyncio.Task[None]] = []
         (root / "tmp").mkdir(parents=True)
         self.put_program(
             "sudo",
@@ -54,6 +58,9 @@ class SshBoard:
         return sorted(path.name for path in (self.root / "tmp").glob("lcp-tvm.?????*"))
 
     async def run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        self.commands.append(asyncio.create_task(self._run(process)))
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         environment = {
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
             "DESTDIR": str(self.root),
@@ -111,3 +118,25 @@ async def ssh_board(root: Path) -> AsyncIterator[SshBoard]:
     ) as server:
         board.port = server.sockets[0].getsockname()[1]
         yield board
+    await asyncio.gather(*board.commands)
+
+
+@asynccontextmanager
+async def a_board(root: Path) -> AsyncIterator[tuple[SshBoard, Login]]:
+    """Serve a board that this machine knows."""
+    async with ssh_board(root) as board:
+        key = await asyncssh.get_server_host_key("127.0.0.1", board.port)
+        assert key is not None
+        line = f"[127.0.0.1]:{board.port} {key.export_public_key().decode()}"
+        (Path.home() / ".ssh/known_hosts").write_text(line)
+        yield board, Login("127.0.0.1", USER, board.port, PASSWORD)
+
+
+def on_board(root: Path, story: Callable[[SshBoard, Login], Awaitable[None]]) -> None:
+    """Run a story on a board."""
+
+    async def run() -> None:
+        async with a_board(root) as (board, login):
+            await story(board, login)
+
+    asyncio.run(run())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
@@ -13,17 +12,9 @@ import pytest
 from lcp_tvm.board import ssh
 from lcp_tvm.board.ssh import Login, ask, connected, hand_over
 from lcp_tvm.errors import WorkerError
-from tests.board.ssh_server import PASSWORD, USER, SshBoard, ssh_board
+from tests.board.ssh_server import USER, SshBoard, on_board
 
 DATA = bytes(range(256)) * 4096
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder for a board, in a home whose known hosts are those of the tests."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home/.ssh").mkdir(parents=True)
-    return tmp_path / "board"
 
 
 @pytest.fixture
@@ -36,27 +27,6 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], s
         return "test.sh"
 
     return make
-
-
-@asynccontextmanager
-async def a_board(root: Path) -> AsyncIterator[tuple[SshBoard, Login]]:
-    """Serve a board that this machine knows."""
-    async with ssh_board(root) as board:
-        key = await asyncssh.get_server_host_key("127.0.0.1", board.port)
-        assert key is not None
-        line = f"[127.0.0.1]:{board.port} {key.export_public_key().decode()}"
-        (Path.home() / ".ssh/known_hosts").write_text(line)
-        yield board, Login("127.0.0.1", USER, board.port, PASSWORD)
-
-
-def on_board(root: Path, story: Callable[[SshBoard, Login], Awaitable[None]]) -> None:
-    """Run a story on a board."""
-
-    async def run() -> None:
-        async with a_board(root) as (board, login):
-            await story(board, login)
-
-    asyncio.run(run())
 
 
 def test_a_script_finds_the_file_and_its_arguments(
