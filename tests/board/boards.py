@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from lcp_tvm.vta.config import load_config
 from tests.board.emulated_board import add_udmabuf, make_root
 
 FAKES = Path(__file__).with_name("fakes")
 _REPOSITORY = Path(__file__).parents[2]
 
 
-def build_fake(name: str, output: Path, *defines: str) -> None:
+def build_fake(name: str, output: Path, *options: str) -> None:
     """Compile a library of an emulated board."""
-    command = [sys.executable, "-m", "ziglang", "c++", "-shared", "-fPIC", "-O1"]
-    command += [*(f"-D{define}" for define in defines), str(FAKES / f"{name}.cc"), "-o"]
-    subprocess.run([*command, str(output)], check=True)
+    command = [sys.executable, "-m", "ziglang", "c++", "-shared", "-fPIC", "-O1", *options]
+    subprocess.run([*command, str(FAKES / f"{name}.cc"), "-o", str(output)], check=True)
 
 
 def install(root: Path, memory: str, fakes: Path) -> None:
@@ -62,10 +62,10 @@ class RemoteError(Exception):
 
 
 @contextmanager
-def emulated_board(root: Path, *, uio: bool = False) -> Iterator[Path]:
-    """Serve a PYNQ in ``root`` until the end of the block."""
-    make_root(root, uio=uio)
-    command = [sys.executable, "-m", "tests.board.emulated_board", str(root), "pynq_z1"]
+def emulated_board(root: Path, config: str = "pynq_z1", *, uio: bool = False) -> Iterator[Path]:
+    """Serve a board in ``root`` until the end of the block."""
+    make_root(root, load_config(config), uio=uio)
+    command = [sys.executable, "-m", "tests.board.emulated_board", str(root), config]
     with subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

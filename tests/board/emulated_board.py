@@ -27,7 +27,7 @@ from lcp_tvm.vta.simulator import simulate
 
 PHYSICAL = 0x10000000
 RAM_BYTES = 32 << 20
-REGISTERS = 0x43C00000
+REGISTERS = {"pynq": 0x43C00000, "ultra96": 0xA0000000}
 ADDRESS_SPACE = 1 << 32
 FIRMWARE = "lcp-tvm-vta.bin"
 MANAGER = Path("sys/class/fpga_manager/fpga0")
@@ -37,14 +37,14 @@ _FETCH, _COMPUTE = 0, 2 * _PAGE
 _START, _IDLE = 0x1, 0x4
 
 
-def make_root(root: Path, *, uio: bool = False) -> None:
+def make_root(root: Path, config: VtaConfig, *, uio: bool = False) -> None:
     """Make the files of a board whose FPGA holds a design; registers as UIO, or in /dev/mem."""
     for folder in ("dev", "usr/lib", "run/lock", "lib/firmware", MANAGER):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for stage in range(4 if uio else 0):
         maps = root / f"sys/class/uio/uio{stage}/maps/map0"
         maps.mkdir(parents=True)
-        (maps / "addr").write_text(f"0x{REGISTERS + stage * _PAGE:x}\n")
+        (maps / "addr").write_text(f"0x{REGISTERS[config.target] + stage * _PAGE:x}\n")
         (root / f"dev/uio{stage}").write_bytes(bytes(_PAGE))
     if not uio:
         with (root / "dev/mem").open("wb") as memory:
@@ -73,7 +73,7 @@ class Board:
         self.root, self.config = root, config
         self.hung = False
         self.lock = threading.Lock()
-        self.stages = [_page(root, stage) for stage in range(4)]
+        self.stages = [_page(root, config, stage) for stage in range(4)]
         self.dram = _dram(root / "ram")
 
     def read(self, address: int) -> int:
@@ -121,9 +121,9 @@ class Board:
             time.sleep(0.01)
 
 
-def _page(root: Path, stage: int) -> np.ndarray:
+def _page(root: Path, config: VtaConfig, stage: int) -> np.ndarray:
     """The registers of a stage, as words."""
-    memory, offset = root / "dev/mem", REGISTERS + stage * _PAGE
+    memory, offset = root / "dev/mem", REGISTERS[config.target] + stage * _PAGE
     if not memory.exists():
         memory, offset = root / f"dev/uio{stage}", 0
     with memory.open("r+b") as file:

@@ -45,7 +45,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fakes")
     build_fake("cma", folder / "cma.so")
     build_fake("xrt", folder / "xrt.so")
-    build_fake("xrt", folder / "old_xrt.so", "OLD")
+    build_fake("xrt", folder / "old_xrt.so", "-DOLD")
     return folder
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from lcp_tvm.board.boards import Machine
 from lcp_tvm.compiler import compile_network
+from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.errors import WorkerError
 from lcp_tvm.package import write_package
 from lcp_tvm.rpc.blocking import BlockingCluster
@@ -27,6 +28,7 @@ from lcp_tvm.rpc.tracker import READY_LINE
 from lcp_tvm.rpc.workers import Workers
 from lcp_tvm.targets import parse_targets
 from tests.board.agents import TARGETS, emulated_agent, guest_bytes
+from tests.board.boards import build_fake, emulated_board, install
 from tests.rpc.split_packages import compute_answers, same_bits, small_network, split_package
 
 FRAMES = 3
@@ -99,6 +101,38 @@ def test_vta_programs_and_arm_code_give_the_same_bits(
         cluster = stack.enter_context(BlockingCluster(package, workers, SETTINGS))
         for picture, expected in zip(answers.pictures, answers.outputs, strict=True):
             assert same_bits(cluster.infer(picture), expected)
+
+
+@pytest.mark.parametrize(
+    ("machine", "memory"),
+    [
+        pytest.param("armv7l", "cma", marks=pytest.mark.xdist_group("armv7l")),
+        pytest.param("armv7l", "xrt", marks=pytest.mark.xdist_group("armv7l")),
+        pytest.param("aarch64", "udmabuf", marks=pytest.mark.xdist_group("aarch64")),
+    ],
+)
+def test_the_driver_gives_the_same_bits(
+    machine: Machine, memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The board's registers and memory are emulated too, and a process has its accelerator."""
+    config = CONFIGS[machine]
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    here = split_package("none", tmp_path / "here", target=f"vta:{config}")
+    answers = compute_answers(here, FRAMES)
+    package = split_package("none", tmp_path / "there", target=f"vta:{config}@arm")
+    if memory != "udmabuf":
+        triple = parse_target(TARGETS[machine]).zig_triple
+        build_fake(memory, tmp_path / f"{memory}.so", "-target", triple)
+    with emulated_board(tmp_path / "board", config) as board:
+        install(board, memory, tmp_path)
+        monkeypatch.setenv("LCP_FAKE_BOARD", str(board))
+        with (
+            emulated_agent(machine, config, "--board", memory, "--root", str(board)) as address,
+            BlockingCluster(package, Workers((address,)), SETTINGS) as cluster,
+        ):
+            for picture, expected in zip(answers.pictures, answers.outputs, strict=True):
+                assert same_bits(cluster.infer(picture), expected)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
