@@ -65,6 +65,12 @@ def test_bundled_network_on_other_arrays(config: VtaConfig, frames: int, tmp_pat
     assert compiled.reasons == ()
 
 
+@pytest.mark.parametrize("board", ["ultra96", "zcu104"])
+def test_bundled_network_on_faster_boards(board: str) -> None:
+    compiled = compile_and_compare(BUNDLED, f"vta:{board}")
+    assert compiled.reasons == ()
+
+
 @pytest.mark.slow
 def test_four_frames_of_resnet18_share_their_weights(tmp_path: Path) -> None:
     compiled = compile_and_compare(save(resnet18(), tmp_path), frames=4)

@@ -339,14 +339,27 @@ def test_an_awkward_number_of_input_blocks(rng: np.random.Generator) -> None:
     check(builders.dense(rng, (16 * 509,), 10, shift=12), rng)
 
 
-def test_every_kind_of_layer_on_an_array_of_32_by_32(rng: np.random.Generator) -> None:
-    wide = replace(NO_ARM, log_block=5)
-    pads = (1, 1, 1, 1)
-    check(builders.conv(rng, (40, 13, 9), 70, (3, 3), padding=pads, skip_shift=9), rng, wide)
-    check(builders.conv(rng, (3, 30, 31), 64, (7, 7), stride=(2, 2)), rng, wide)
-    check(builders.conv(rng, (72, 13, 9), 72, (3, 3), padding=pads, groups=72), rng, wide)
-    check(builders.conv(rng, (72, 13, 9), 48, (3, 3), padding=pads, groups=3), rng, wide)
-    check(builders.dense(rng, (512,), 10, shift=10), rng, wide)
-    check(builders.mean((70, 7, 7), 84, 12), rng, wide)
-    pool = builders.max_pool((70, 13, 13), (3, 3), stride=(2, 2), padding=pads, ceil_mode=False)
-    check(pool, rng, wide)
+FAST_WIDE = replace(load_config("zcu104"), name="fast_wide", log_block=5)
+OTHERS = [load_config("ultra96"), load_config("zcu104"), WIDE, FAST_WIDE]
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=lambda config: config.name)
+def test_every_kind_of_layer_on_other_builds(config: VtaConfig, rng: np.random.Generator) -> None:
+    """A bus of 128 bits at 333 MHz, an array of 32 by 32, and both: other tilings are best."""
+    pads, pool = (1, 1, 1, 1), builders.pooling((3, 3), (2, 2), padding=(1, 1, 1, 1))
+    leaky = Slope(13, 6, 32)
+    for module in (
+        builders.conv(rng, (40, 13, 9), 70, (3, 3), padding=pads, skip_shift=9),
+        builders.conv(rng, (3, 30, 31), 64, (7, 7), stride=(2, 2)),
+        builders.conv(rng, (40, 20, 20), 48, (3, 3), dilation=(2, 2)),
+        builders.conv(rng, (40, 28, 28), 40, (3, 3), padding=pads, bounds=(0, 127), pool=pool),
+        builders.conv(rng, (48, 13, 13), 64, (3, 3), padding=pads, slope=leaky),
+        builders.conv(rng, (72, 13, 9), 72, (3, 3), padding=pads, groups=72),
+        builders.conv(rng, (72, 13, 9), 48, (3, 3), padding=pads, groups=3),
+        builders.dense(rng, (512,), 10, shift=10),
+        builders.dense(rng, (256, 3, 3), 30, shift=10),
+        builders.add((70, 13, 5), (1, 10), shift=10, bounds=(0, 127)),
+        builders.mean((70, 7, 7), 84, 12),
+        builders.max_pool((70, 13, 13), (3, 3), stride=(2, 2), padding=pads, ceil_mode=False),
+    ):
+        check(module, rng, config)
