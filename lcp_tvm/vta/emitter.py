@@ -112,6 +112,18 @@ class Emitter:
             (Range(Space.INP, slot + run.sram, run.rows * run.size),),
         )
 
+    def load_packed_inputs(self, slot: int, address: int, count: int) -> None:
+        """Load ``count`` consecutive input elements that lie among the weights."""
+        load = Load(Memory.INP, slot, address, 1, count, count)
+        self._add(load, Section.WEIGHT, (), (Range(Space.INP, slot, count),))
+
+    def load_activation_weights(self, sram: int, base: int, count: int) -> None:
+        """Load activations as weight elements, BLOCK of them as one; so ``base`` is aligned."""
+        block = self.config.block
+        load = Load(Memory.WGT, sram, base // block, 1, count, count)
+        reads = (Range(Space.DRAM, base, count * block),)
+        self._add(load, Section.ACTIVATION, reads, (Range(Space.WGT, sram, count),))
+
     def store(self, slot: int, base: int, run: Transfer) -> None:
         """Store output elements into a tensor at ``base``."""
         self._add(

@@ -16,12 +16,14 @@ from lcp_tvm.vta.bound import bound_of
 from lcp_tvm.vta.concat import by_address
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emit_conv import conv_shape, emit_conv
+from lcp_tvm.vta.emit_exchange import emit_exchange
 from lcp_tvm.vta.emit_pool import emit_pool
 from lcp_tvm.vta.emitter import Emitter
+from lcp_tvm.vta.exchange import Exchange, exchange_of
 from lcp_tvm.vta.facts import facts_of
-from lcp_tvm.vta.isa import Instruction, Load, Store, encode_micro_ops, encode_stream
+from lcp_tvm.vta.isa import Instruction, Load, Memory, Store, encode_micro_ops, encode_stream
 from lcp_tvm.vta.layer import Concat, Conv, Graph, MaxPool, Node
-from lcp_tvm.vta.memory import elements, lifetimes, place
+from lcp_tvm.vta.memory import Lifetime, elements, lifetimes, place
 from lcp_tvm.vta.packing import constant_input
 from lcp_tvm.vta.search import price
 from lcp_tvm.vta.step import Section, Space, Step
@@ -59,8 +61,15 @@ def build_program(
     activations follow behind it.
     """
     graph, slices = by_address(graph, config)
-    places, activation_size = place(lifetimes(graph, slices, config))
+    exchanges = [exchange_of(node.layer, config) for node in graph.nodes]
+    scratch = tuple(
+        _scratch(node, step, exchange, config)
+        for step, (node, exchange) in enumerate(zip(graph.nodes, exchanges, strict=True))
+        if exchange is not None
+    )
+    places, activation_size = place((*lifetimes(graph, slices, config), *scratch))
     offsets = {name: places[part.whole] + part.offset for name, part in slices.items()}
+    offsets |= {memory.name: places[memory.name] for memory in scratch}
     known = _known_tilings(graph, config, tilings)
     emitter = Emitter(config)
     emitter.load_constant(0)
@@ -69,7 +78,8 @@ def build_program(
     weight_ranges: list[tuple[str, int, int]] = []
     for index, node in enumerate(graph.nodes):
         emitter.layer = index
-        packed = _emit(emitter, node, offsets, weight_count, known.get(node.layer.name))
+        how = exchanges[index] or known.get(node.layer.name)
+        packed = _emit(emitter, node, how, offsets, weight_count)
         weight_ranges.append((node.layer.name, weight_count, len(packed)))
         weights.append(packed)
         weight_count += len(packed)
@@ -102,9 +112,11 @@ def build_program(
     ):
         image[bases[section] : bases[section] + len(data)] = data
 
+    def address_of(name: str) -> int:
+        return bases[Section.ACTIVATION] + offsets[name] * config.inp_elem_bytes
+
     def tensor_entry(name: str) -> dict[str, Any]:
-        address = bases[Section.ACTIVATION] + offsets[name] * config.inp_elem_bytes
-        return {"name": name, "addr": address, "shape": list(graph.shapes[name])}
+        return {"name": name, "addr": address_of(name), "shape": list(graph.shapes[name])}
 
     fixed = (Section.INSTRUCTION, Section.UOP, Section.CONSTANT)
     buffers = [_buffer(section.value, bases[section], sizes[section]) for section in fixed]
@@ -117,12 +129,12 @@ def build_program(
         for name, begin, count in weight_ranges
     ]
     buffers += [
-        _buffer(
-            name,
-            tensor_entry(name)["addr"],
-            elements(graph, name, config) * config.inp_elem_bytes,
-        )
-        for name in offsets
+        _buffer(name, address_of(name), elements(graph, name, config) * config.inp_elem_bytes)
+        for name in slices
+    ]
+    buffers += [
+        _buffer(memory.name, address_of(memory.name), memory.size * config.inp_elem_bytes)
+        for memory in scratch
     ]
     header = {
         "symbol": graph.symbol,
@@ -150,19 +162,33 @@ def _known_tilings(
     return known
 
 
+def _scratch(node: Node, step: int, exchange: Exchange, config: VtaConfig) -> Lifetime:
+    """Memory that an exchanged layer needs; aligned for weights, wherever it is placed."""
+    size = exchange.scratch(config.block) + config.block - 1
+    return Lifetime(_scratch_name(node), size, step, step)
+
+
+def _scratch_name(node: Node) -> str:
+    return f"scratch of {node.output}"
+
+
 def _emit(
     emitter: Emitter,
     node: Node,
+    how: Exchange | Tiling | None,
     offsets: Mapping[str, int],
     weight_base: int,
-    tiling: Tiling | None,
 ) -> np.ndarray:
-    source, target = offsets[node.inputs[0]], offsets[node.output]
-    if isinstance(node.layer, Conv):
-        skip = offsets[node.inputs[1]] if len(node.inputs) > 1 else None
-        return emit_conv(emitter, node.layer, source, skip, target, weight_base, tiling)
-    assert isinstance(node.layer, MaxPool), "concatenations are addresses"
-    return emit_pool(emitter, node.layer, source, target, weight_base)
+    layer, source, target = node.layer, offsets[node.inputs[0]], offsets[node.output]
+    if isinstance(layer, MaxPool):
+        return emit_pool(emitter, layer, source, target, weight_base)
+    assert isinstance(layer, Conv), "concatenations are addresses"
+    if isinstance(how, Exchange):
+        block = emitter.config.block
+        scratch = -(-offsets[_scratch_name(node)] // block) * block
+        return emit_exchange(emitter, layer, how, (source, scratch, target), weight_base)
+    skip = offsets[node.inputs[1]] if len(node.inputs) > 1 else None
+    return emit_conv(emitter, layer, source, skip, target, weight_base, how)
 
 
 def _relocated(
@@ -170,16 +196,16 @@ def _relocated(
 ) -> list[Instruction]:
     """Instructions with their sections' addresses added, in elements of their memory."""
     element = {
-        Section.UOP: UOP_BYTES,
-        Section.WEIGHT: config.wgt_elem_bytes,
-        Section.CONSTANT: config.inp_elem_bytes,
-        Section.ACTIVATION: config.inp_elem_bytes,
+        Memory.UOP: UOP_BYTES,
+        Memory.WGT: config.wgt_elem_bytes,
+        Memory.INP: config.inp_elem_bytes,
     }
     result: list[Instruction] = []
     for step in steps:
         instruction = step.instruction
         if step.section is not None and isinstance(instruction, (Load, Store)):
-            base = bases[step.section] // element[step.section]
+            memory = instruction.memory if isinstance(instruction, Load) else Memory.INP
+            base = bases[step.section] // element[memory]
             instruction = replace(instruction, dram_base=instruction.dram_base + base)
         result.append(instruction)
     return result
