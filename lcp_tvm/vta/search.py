@@ -150,13 +150,12 @@ def price(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> float | None:
 def _possible(shape: ConvShape, tiling: Tiling) -> bool:
     """Whether a tile is a part of what there is, and something is in every slot."""
     output = shape.output
-    dense = shape.weights is Weights.DENSE
     limits = (
         (tiling.blocks, shape.together),
         (tiling.rows, output.height),
         (tiling.columns, output.width),
         (tiling.frames, output.frames),
-        (tiling.chunk, shape.group.inputs if dense else 1),
+        (tiling.chunk, _met(shape, tiling.blocks)),
     )
     slots = tiling.input_slots, tiling.weight_slots, tiling.acc_slots
     whole = (tiling.rows, tiling.columns) == (output.height, output.width)
