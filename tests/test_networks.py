@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.targets import parse_targets
 from lcp_tvm.vta.config import VtaConfig
-from tests.networks import light_network, resnet18
+from tests.networks import efficientnet_lite0, light_network, mobilenet, resnet18
 from tests.reference import evaluate
 from tests.vta.configs import ROWS, ROWS_WIDE, WIDE
 
@@ -88,6 +89,25 @@ def test_resnet18_is_one_program_from_image_to_logits(tmp_path: Path) -> None:
     start = time.process_time()
     executor.run(compiled.plan, picture)
     assert time.process_time() - start < 2  # of one core, all checks on
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [mobilenet, efficientnet_lite0])
+def test_networks_with_depthwise_layers_are_one_program(
+    network: Callable[[], onnx.ModelProto], tmp_path: Path
+) -> None:
+    compiled = compile_and_compare(save(network(), tmp_path))
+    assert compiled.reasons == ()
+    (module,) = compiled.modules
+    (program,) = module.header["programs"]
+    (stats,) = module.stats.values()
+    deep = [
+        (layer["arm_us"], counted["cycles"] / 100)
+        for layer, counted in zip(program["layers"], stats["layers"], strict=True)
+        if "arm_us" in layer
+    ]
+    assert len(deep) in (13, 16)
+    assert all(vta_us < arm_us for arm_us, vta_us in deep)
 
 
 @pytest.mark.slow
