@@ -25,10 +25,12 @@ CHECK = """
 import lcp_tvm.relay_passes.lower_qdq
 import lcp_tvm.rpc
 from lcp_tvm import native
+from lcp_tvm.board.sources import find_sources
 from lcp_tvm.cli.demo import bundled_example
 from lcp_tvm.vta.config import config_names
 assert "pynq_z1" in config_names()
 assert (bundled_example() / "fashion_net.onnx").is_file()
+assert find_sources().files
 print(native.load())
 """
 

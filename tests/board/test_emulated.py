@@ -136,12 +136,13 @@ def test_the_driver_gives_the_same_bits(
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_arm_code_alone_gives_the_same_bits(machine: Machine, tmp_path: Path) -> None:
-    """The int8 network without an accelerator."""
+@pytest.mark.parametrize("split", ["lcp:2", "ftp:2x2"])
+def test_arm_code_alone_gives_the_same_bits(machine: Machine, split: str, tmp_path: Path) -> None:
+    """The int8 network without an accelerator; one board takes all parts."""
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
-    answers = compute_answers(split_package("none", tmp_path / "here"), FRAMES)
-    package = split_package("none", tmp_path / "there", target=TARGETS[machine])
+    answers = compute_answers(split_package(split, tmp_path / "here"), FRAMES)
+    package = split_package(split, tmp_path / "there", target=TARGETS[machine])
     with (
         emulated_agent(machine) as address,
         BlockingCluster(package, Workers((address,)), SETTINGS) as cluster,
