@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lcp_tvm.cli.options import FILE, debug_option, json_option, package_argument
-from lcp_tvm.cli.output import ProgressBar, print_json, stdout_console
+from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def bench_command(
         progress("loading the runtime", 0.0)
         from lcp_tvm.package import read_package
         from lcp_tvm.predict.cluster import resized
+        from lcp_tvm.predict.predict import batch_notes
         from lcp_tvm.predict.trace import write_trace
         from lcp_tvm.rpc.bench import Load, bench
         from lcp_tvm.rpc.bench_text import bench_json, bench_table
@@ -147,6 +148,7 @@ def bench_command(
     if as_json:
         print_json(bench_json(found))
         return
+    print_messages(batch_notes(opened.plan()))
     click.echo(found.conditions)
     stdout_console().print(bench_table(found))
     if trace is not None:

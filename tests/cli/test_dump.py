@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lcp_tvm.cli.compile import compile_file
 from tests.cli.refused import outcome, refused
+from tests.example import CALIBRATION, MODEL, PICTURES
 
 Capture = pytest.CaptureFixture[str]
 
@@ -30,3 +32,19 @@ def test_dump_writes_what_it_says(fashion_package: Path, tmp_path: Path, capfd: 
     (dumped,) = json.loads(out)
     assert sorted(path.name for path in Path(dumped["folder"]).iterdir()) == dumped["files"]
     assert (tmp_path / "out" / "dram.after.bin").stat().st_size == dumped["dram_bytes"]
+
+
+def test_a_picture_stands_for_all_that_are_computed_together(
+    tmp_path: Path, capfd: Capture
+) -> None:
+    package, out = tmp_path / "net.lcp", tmp_path / "out"
+    compile_file(MODEL, package, "vta:pynq_z1", calibrate=CALIBRATION, frames=2)
+    status, _, err = outcome(capfd, "dump", package, out, "--input", PICTURES / "bag.png")
+    assert (status, err) == (0, "")
+    (tensor,) = json.loads((out / "program.json").read_text())["inputs"]
+    frames, channels, height, width = tensor["shape"]
+    assert (frames, channels <= 16) == (2, True)
+    dram = np.fromfile(out / "dram.bin", np.uint8)[tensor["addr"] :]
+    first, second = dram[: 2 * height * width * 16].reshape(2, -1)
+    assert first.any()
+    np.testing.assert_array_equal(first, second)
