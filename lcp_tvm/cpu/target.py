@@ -7,11 +7,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
-
-import tvm
+from typing import TYPE_CHECKING, Literal
 
 from lcp_tvm.errors import InputError
+
+if TYPE_CHECKING:
+    import tvm
 
 Cpu = Literal["host", "cortex-a9", "cortex-a53", "cortex-a72", "cortex-a76"]
 
@@ -82,6 +83,8 @@ class Target:
 
     def tvm_target(self) -> tvm.target.Target:
         """Return the target that TVM's code generator takes."""
+        import tvm
+
         if self.cpu == "cortex-a9":
             return tvm.target.Target(
                 {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from tests.board.agents import built_agent
 from tests.cli.refused import outcome, refused
 
 Capture = pytest.CaptureFixture[str]
+CACHED_S = 5.0
 
 
 def test_a_kit_needs_a_folder(tmp_path: Path, capfd: Capture) -> None:
@@ -70,3 +74,15 @@ def test_a_kit_and_what_is_said_of_it(
         packed = archive.extractfile("lcp-agent-pynq_z2/lcp-agent")
         assert packed is not None
         assert packed.read() == agent.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("armv7l")
+def test_a_kit_comes_at_once_when_its_agent_is_there(tmp_path: Path) -> None:
+    """In processor time, whatever else this machine does: TVM is not even loaded."""
+    built_agent("armv7l")
+    command = [sys.executable, "-m", "lcp_tvm.cli", "board", "build", "--board", "pynq_z1"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command, "-o", str(tmp_path / "kit.tar.gz")], check=True, timeout=120)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CACHED_S
