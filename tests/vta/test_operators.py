@@ -126,6 +126,15 @@ def test_convolution_of_any_groups(module: tvm.IRModule, seed: int) -> None:
     check(module, np.random.default_rng(seed), NO_ARM)
 
 
+@pytest.mark.parametrize("groups", [48, 12, 2])
+def test_a_pool_behind_a_convolution_of_groups(groups: int, rng: np.random.Generator) -> None:
+    module = builders.conv(
+        rng, (48, 31, 29), 48, (5, 5), stride=(2, 1), padding=(2, 2, 2, 2), groups=groups,
+        bounds=(0, 127), pool=builders.pooling((3, 3), (2, 2), (1, 1, 1, 1)),
+    )  # fmt: skip
+    check(module, rng, NO_ARM)
+
+
 @st.composite
 def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     """Convolutions with a pool that lies in one instruction list with them, where it can."""
