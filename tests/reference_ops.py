@@ -37,6 +37,32 @@ def conv2d(args: list[Any], attrs: Any) -> Any:
     return result
 
 
+def conv2d_transpose(args: list[Any], attrs: Any) -> Any:
+    """Every input times the kernel, added up at ``stride`` times its place."""
+    data, weight = args
+    _require(attrs.data_layout == "NCHW" and attrs.kernel_layout == "IOHW", "layout", attrs)
+    groups, (sh, sw), (dh, dw) = int(attrs.groups), _ints(attrs.strides), _ints(attrs.dilation)
+    batch, inputs, height, width = data.shape
+    outputs, kh, kw = weight.shape[1:]
+    size = ((height - 1) * sh + (kh - 1) * dh + 1, (width - 1) * sw + (kw - 1) * dw + 1)
+    more = _ints(attrs.output_padding)
+    total = np.zeros(
+        (batch, groups, outputs, size[0] + more[0], size[1] + more[1]),
+        np.float64 if data.dtype.kind == "f" else np.int64,
+    )
+    split = data.reshape(batch, groups, inputs // groups, height, width).astype(total.dtype)
+    kernels = weight.reshape(groups, inputs // groups, outputs, kh, kw).astype(total.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            rows = slice(i * dh, i * dh + (height - 1) * sh + 1, sh)
+            columns = slice(j * dw, j * dw + (width - 1) * sw + 1, sw)
+            total[..., rows, columns] += np.einsum("ngihw,gio->ngohw", split, kernels[..., i, j])
+    top, left, bottom, right = _ints(attrs.padding)
+    result = total.reshape(batch, groups * outputs, *total.shape[3:])
+    result = result[:, :, top : result.shape[2] - bottom, left : result.shape[3] - right]
+    return _cast(result, _result_type(data, attrs))
+
+
 def matmul(args: list[Any], attrs: Any) -> Any:
     left, right = args
     kind = _exact_type(left, np.swapaxes(right, -1, -2).reshape(-1, right.shape[-2]))
@@ -275,6 +301,7 @@ def _require(holds: bool, what: str, attrs: Any) -> None:
 
 _TABLE: dict[str, Operator] = {
     "nn.conv2d": conv2d,
+    "nn.conv2d_transpose": conv2d_transpose,
     "matmul": matmul,
     **{f"nn.max_pool{rank}d": max_pool for rank in (1, 2, 3)},
     **{f"nn.avg_pool{rank}d": avg_pool for rank in (1, 2, 3)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
@@ -109,10 +109,11 @@ def _pooled_convolution() -> Composite:
 
 
 def _convolutions() -> Iterator[Composite]:
-    for name, skip in _epilogues("conv2d"):
-        parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
-        parts["anchor"] = is_op("relax.nn.conv2d")(parts["data"], parts["weight"])
-        yield Composite(name, _finish(parts, parts["anchor"], skip), parts, _read_conv)
+    for op, read in (("conv2d", _read_conv), ("conv2d_transpose", _read_transposed)):
+        for name, skip in _epilogues(op):
+            parts: dict[str, DFPattern] = {"data": wildcard(), "weight": is_const()}
+            parts["anchor"] = is_op(f"relax.nn.{op}")(parts["data"], parts["weight"])
+            yield Composite(name, _finish(parts, parts["anchor"], skip), parts, read)
 
 
 def _denses() -> Iterator[Composite]:
@@ -251,6 +252,45 @@ def _read_conv(match: Match, name: str) -> Layer | None:
         groups=int(attrs.groups),
         pool=_pool(match["pool"]) if "pool" in match else None,
     )
+
+
+def _read_transposed(match: Match, name: str) -> Layer | None:
+    """A transposed convolution slides its kernel, turned round, over a spread plane."""
+    conv, data, weight = match["anchor"], match["data"], match["weight"]
+    attrs, source, target = conv.attrs, shape_of(data), shape_of(conv)
+    layouts = (attrs.data_layout, attrs.kernel_layout)
+    skip = _skip_shift(match, target)
+    if not _is_int8(data, weight) or layouts != ("NCHW", "IOHW") or isinstance(skip, str):
+        return None
+    kernel = turned(_array(weight), int(attrs.groups))
+    window = Window(_two(kernel.shape[2:]), (1, 1), _two(attrs.dilation))
+    before, added = _four(attrs.padding), (0, 0, *_two(attrs.output_padding))
+    padding = [
+        size - 1 - pad + more
+        for size, pad, more in zip(window.extent * 2, before, added, strict=True)
+    ]
+    return Conv(
+        name=name,
+        kind="conv2d_transpose",
+        source=plane_of(source),
+        target=plane_of(target),
+        window=replace(window, padding=_four(tuple(padding)), spread=_two(attrs.strides)),
+        weights=Weights.DENSE,
+        weight=kernel,
+        bias=_bias(match, target[1]),
+        requantise=_requantise(match),
+        skip_shift=skip,
+        macs=_useful_taps(kernel) * target[1] * source[0] * prod(source[2:]),
+        groups=int(attrs.groups),
+    )
+
+
+def turned(weight: np.ndarray, groups: int) -> np.ndarray:
+    """``[I, O / groups, kh, kw]`` of a transposed convolution as ``[O, I / groups, kh, kw]``."""
+    inputs, outputs, height, width = weight.shape
+    split = weight.reshape(groups, inputs // groups, outputs, height, width)
+    kernel = split.swapaxes(1, 2).reshape(groups * outputs, inputs // groups, height, width)
+    return np.ascontiguousarray(kernel[:, :, ::-1, ::-1])
 
 
 def _pool(call: relax.Call) -> Pool:

@@ -27,7 +27,7 @@ from lcp_tvm.vta.tiling import (
     computed,
     reach_of,
     window_work,
-    work_of,
+    works_of,
 )
 from lcp_tvm.vta.timing import Timing
 
@@ -351,7 +351,11 @@ def _limits(shape: ConvShape, tiling: Tiling, config: VtaConfig) -> Limits:
 
 
 def _product(shape: ConvShape, box: Box, chunk: Span, tiling: Tiling, limits: Limits) -> Product:
-    product = product_of(work_of(shape, box, chunk, tiling.strips), box.size, limits)
-    if product is None:
-        raise UnsafeError
-    return product
+    nests, copies = list[Nest](), 1
+    for work in works_of(shape, box, chunk, tiling.strips):
+        product = product_of(work, box.size, limits)
+        if product is None:
+            raise UnsafeError
+        nests += product.nests
+        copies = max(copies, product.copies)
+    return Product(tuple(nests), copies)

@@ -47,12 +47,17 @@ class Requantise:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A kernel sliding over a plane. Padding is (top, left, bottom, right) in input pixels."""
+    """A kernel sliding over a plane. Padding is (top, left, bottom, right) in input pixels.
+
+    A transposed convolution slides by one pixel over a plane that is ``spread``: between two rows,
+    and two columns, lie so many less one of zeros. Padding is in pixels of that plane then.
+    """
 
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    spread: tuple[int, int] = (1, 1)
 
     @property
     def extent(self) -> tuple[int, int]:

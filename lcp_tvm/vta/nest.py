@@ -62,13 +62,14 @@ class Line:
     ----------
     taps : kernel positions, ascending; what they meet may differ beside an edge.
     tap, output : strides of one step of the kernel and of the outputs.
-    origin : source element of the first output at the first position; padding when negative.
+    origin : elements of the first output at the first position; the source's is padding when
+        negative.
     """
 
     taps: tuple[Tap, ...]
     tap: Strides
     output: Strides
-    origin: int
+    origin: Strides
 
     @property
     def products(self) -> int:
@@ -221,7 +222,7 @@ def _steps(dim: Dim, *, looped: bool) -> np.ndarray:
 
 def _line_steps(line: Line, taps_looped: bool, outputs_looped: bool) -> list[np.ndarray]:
     """Destination, source and weight of the outputs of every position."""
-    base = np.array((0, line.origin, 0))
+    base = np.array(line.origin)
     found = []
     for tap in line.taps[:1] if taps_looped else line.taps:
         outputs = np.arange(tap.begin, tap.begin + 1 if outputs_looped else tap.end)

@@ -93,7 +93,7 @@ def _in_place(work: Work, reach: Reach, kept: Tap, other: Tap) -> PoolStep:
     """Take the maximum of two positions, in all rows of the inputs, where the kept one lies."""
     line = work.columns
     stride = line.output[1]
-    at = np.arange(work.blocks.size) * reach.area + line.origin + other.begin * stride
+    at = np.arange(work.blocks.size) * reach.area + line.origin[1] + other.begin * stride
     kept_at, other_at = (at + tap.position * line.tap[1] for tap in (kept, other))
     uops = np.stack([kept_at, other_at, np.zeros_like(at)], axis=1)
     width = reach.columns.size

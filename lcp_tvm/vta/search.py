@@ -22,7 +22,7 @@ from lcp_tvm.vta.conv_schedule import (
 )
 from lcp_tvm.vta.layer import Plane, Weights
 from lcp_tvm.vta.step import Space
-from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, reach_limit, work_of
+from lcp_tvm.vta.tiling import Box, ConvShape, Span, Tiling, reach_limit, works_of
 from lcp_tvm.vta.timing import Timing
 
 SHORTLIST = 12
@@ -253,4 +253,5 @@ def _products(shape: ConvShape) -> int:
     target = shape.target
     spans = (target.channels, target.height, target.width, target.frames)
     box = Box(*(Span(0, size) for size in spans))
-    return work_of(shape, box, Span(0, _met(shape, target.channels))).issue_slots
+    chunk = Span(0, _met(shape, target.channels))
+    return sum(work.issue_slots for work in works_of(shape, box, chunk))

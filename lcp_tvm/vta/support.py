@@ -132,6 +132,12 @@ _OPERATORS: tuple[tuple[str, str, tuple[Callable[..., object], ...]], ...] = (
         (shift_fits, slope_fits, operand_shift_fits, conv_tile_fits, faster_than_arm),
     ),
     (
+        "transposed convolution",
+        "`conv2d_transpose` int8, weights `[I, O / groups, kh, kw]`, and all that a convolution "
+        "may have; no phase of the outputs multiplies zeros",
+        (shift_fits, slope_fits, operand_shift_fits, conv_tile_fits),
+    ),
+    (
         "dense",
         "`matmul` with a constant, after a flatten or on `[N, K]`",
         (shift_fits, conv_tile_fits),

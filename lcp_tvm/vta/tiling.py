@@ -9,7 +9,9 @@ nest of dimensions. `search` chooses a tiling, `emit_conv` turns it into instruc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
+from math import gcd
 
 from lcp_tvm.vta.epilogue import Operands, Place
 from lcp_tvm.vta.layer import Plane, Weights, Window
@@ -168,7 +170,7 @@ def reach_of(box: Box, source: Plane, window: Window, strips: bool = False) -> R
     """Return what a tile of outputs reads; in ``strips`` without rows between windows."""
     top, left = window.padding[:2]
     (sh, sw), (eh, ew) = window.stride, window.extent
-    columns = _reach(box.columns, sw, ew, left, source.width)
+    columns = _reach(box.columns, sw, ew, left, window.spread[1], source.width)
     if strips and sh > eh:
         inputs = (o * sh - top for o in range(box.rows.begin, box.rows.end))
         read = [Span(max(y, 0), min(y + eh, source.height)) for y in inputs]
@@ -177,17 +179,18 @@ def reach_of(box: Box, source: Plane, window: Window, strips: bool = False) -> R
             first = inside[0]
             lead = first * eh + read[first].begin - ((box.rows.begin + first) * sh - top)
             return Reach(tuple(read[i] for i in inside), columns, box.frames, eh, lead)
-    rows = _reach(box.rows, sh, eh, top, source.height)
+    rows = _reach(box.rows, sh, eh, top, window.spread[0], source.height)
     return Reach((rows,), columns, box.frames, sh, rows.begin - (box.rows.begin * sh - top))
 
 
-def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
+def _reach(out: Span, stride: int, extent: int, pad: int, spread: int, size: int) -> Span:
     """Rows or columns inside the plane; all of them where a stride skips the others.
 
     Whole rows, and whole planes, lie side by side in DRAM.
     """
-    begin = min(max(out.begin * stride - pad, 0), size)
-    end = max(min((out.end - 1) * stride - pad + extent, size), begin)
+    begin = min(max(-((pad - out.begin * stride) // spread), 0), size)
+    last = ((out.end - 1) * stride - pad + extent - 1) // spread
+    end = max(min(last + 1, size), begin)
     if begin < end and begin < stride and size - end < stride:
         return Span(0, size)
     return Span(begin, end)
@@ -196,7 +199,8 @@ def _reach(out: Span, stride: int, extent: int, pad: int, size: int) -> Span:
 def reach_limit(window: Window, source: Plane, rows: int, columns: int) -> tuple[int, int]:
     """Rows and columns that a tile of so many reads at most, `Reach.rows` and `Reach.columns`."""
     (sh, sw), (eh, ew) = window.stride, window.extent
-    height, width = (rows - 1) * sh + eh, (columns - 1) * sw + ew
+    height = ((rows - 1) * sh + eh - 1) // window.spread[0] + 1
+    width = ((columns - 1) * sw + ew - 1) // window.spread[1] + 1
     return (
         source.height if height + sh > source.height else height,
         source.width if width + sw > source.width else width,
@@ -220,10 +224,44 @@ def chunks(shape: ConvShape, tiling: Tiling, box: Box) -> list[Span]:
     return cut(group, tiling.chunk)
 
 
-def work_of(shape: ConvShape, box: Box, chunk: Span, strips: bool = False) -> Work:
-    """Return the multiply-accumulates of one chunk of a tile."""
-    reach = reach_of(box, shape.source, shape.window, strips)
-    return window_work(shape.source, shape.window, box, reach, chunk, shape.weights)
+def works_of(shape: ConvShape, box: Box, chunk: Span, strips: bool = False) -> tuple[Work, ...]:
+    """Return the multiply-accumulates of one chunk of a tile.
+
+    Over a spread plane an output meets only some kernel positions, the same ones as every
+    ``spread``-th output beside it: those make up an ordinary convolution, one work a phase.
+    """
+    source, window = shape.source, shape.window
+    reach = reach_of(box, source, window, strips)
+    work = window_work(source, window, box, reach, chunk, shape.weights)
+    if window.spread == (1, 1):
+        return (work,)
+    rows = _phases(work.rows, box.rows, reach.rows, window, 0, source.height)
+    columns = _phases(work.columns, box.columns, reach.columns, window, 1, source.width)
+    return tuple(replace(work, rows=r, columns=c) for r, c in product(rows, columns))
+
+
+def _phases(
+    line: Line, out: Span, reached: Span, window: Window, axis: int, size: int
+) -> Iterator[Line]:
+    """Return the direction of a spread plane's phases, from one with this direction's strides."""
+    spread, dilation = window.spread[axis], window.dilation[axis]
+    every = spread // gcd(dilation, spread)  # kernel positions of a phase lie so far apart
+    for first in range(out.begin, min(out.begin + spread, out.end)):
+        at = first - window.padding[axis]  # in the spread plane, of the first output
+        met = (k for k in range(every) if (at + k * dilation) % spread == 0)
+        lowest = next(met, window.kernel[axis])
+        phase = Span(0, -(-(out.end - first) // spread))
+        begin, step = (at + lowest * dilation) // spread, every * dilation // spread
+        count = -(-(window.kernel[axis] - lowest) // every)
+        taps = _taps(phase, count, 1, step, -begin, size)
+        if taps:
+            (dst, src, _), kernel = line.output, line.tap[2]
+            yield Line(
+                taps,
+                (0, step * src, every * kernel),
+                (spread * dst, src, 0),
+                ((first - out.begin) * dst, (begin - reached.begin) * src, lowest * kernel),
+            )
 
 
 def window_work(
@@ -242,13 +280,13 @@ def window_work(
         _taps(box.rows, kh, window.stride[0], window.dilation[0], top, source.height),
         (0, window.dilation[0] * width, kw * step),
         (box.columns.size, reach.pitch * width, 0),
-        -reach.lead * width,
+        (0, -reach.lead * width, 0),
     )
     columns = Line(
         _taps(box.columns, kw, window.stride[1], window.dilation[1], left, source.width),
         (0, window.dilation[1], step),
         (1, window.stride[1], 0),
-        box.columns.begin * window.stride[1] - left - reach.columns.begin,
+        (0, box.columns.begin * window.stride[1] - left - reach.columns.begin, 0),
     )
     plane = box.rows.size * box.columns.size
     frames = box.frames.size

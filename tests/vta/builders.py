@@ -101,6 +101,48 @@ def conv(
     return module_of(shapes, body)
 
 
+def conv_transpose(
+    rng: np.random.Generator,
+    source: tuple[int, int, int],
+    channels: int,
+    kernel: tuple[int, int],
+    *,
+    stride: tuple[int, int] = (2, 2),
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    output_padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    skip_shift: int | None = None,
+    shift: int = 8,
+) -> tvm.IRModule:
+    """Transposed convolution, bias, [residual operand], requantise; ``source`` is (C, H, W)."""
+    weight = rng.integers(-128, 128, (source[0], channels // groups, *kernel)).astype(np.int8)
+    bias = rng.integers(-20000, 20001, (1, channels, 1, 1))
+
+    def convolved(data: relax.Expr) -> relax.Expr:
+        return R.nn.conv2d_transpose(
+            data,
+            relax.const(weight),
+            strides=stride,
+            padding=padding,
+            output_padding=output_padding,
+            dilation=dilation,
+            groups=groups,
+            out_dtype="int32",
+        )
+
+    def body(emit: Emit, params: list[relax.Var]) -> relax.Expr:
+        acc = emit(R.add(emit(convolved(params[0])), int32(bias)))
+        if skip_shift is not None:
+            acc = emit(R.add(acc, operand(emit, params[1], skip_shift)))
+        return requantise(emit, acc, shift, -128, 127)
+
+    shapes = {"x": (1, *source)}
+    if skip_shift is not None:
+        shapes["skip"] = output_shape(shapes["x"], convolved)
+    return module_of(shapes, body)
+
+
 def output_shape(
     shape: tuple[int, ...], function: Callable[[relax.Expr], relax.Expr]
 ) -> tuple[int, ...]:

@@ -188,6 +188,55 @@ def test_a_pool_behind_a_convolution_is_one_layer_with_it(
     check(module, rng, config)
 
 
+@st.composite
+def transposed_convolutions(draw: st.DrawFn) -> tvm.IRModule:
+    pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    kernel = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    stride, dilation = draw(pairs), draw(pairs)
+    size = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    more = tuple(draw(st.integers(0, step - 1)) for step in stride)
+    full = [
+        (n - 1) * s + (k - 1) * d + 1 + m
+        for n, s, k, d, m in zip(size, stride, kernel, dilation, more, strict=True)
+    ]
+    before = [draw(st.integers(0, min(4, side - 1))) for side in full]
+    after = [
+        draw(st.integers(0, min(4, side - 1 - pad))) for side, pad in zip(full, before, strict=True)
+    ]
+    groups = draw(st.sampled_from([1, 1, 1, 2]))
+    return builders.conv_transpose(
+        np.random.default_rng(draw(st.integers(0, 2**32 - 1))),
+        (groups * draw(st.integers(1, 40)), *size),
+        groups * draw(st.integers(1, 40)),
+        kernel,
+        stride=stride,
+        padding=(*before, *after),
+        output_padding=more,
+        dilation=dilation,
+        groups=groups,
+        skip_shift=draw(st.none() | st.integers(0, 12)),
+        shift=draw(st.integers(0, 14)),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(module=transposed_convolutions(), seed=st.integers(0, 1000))
+def test_transposed_convolution_of_any_shape(module: tvm.IRModule, seed: int) -> None:
+    check(module, np.random.default_rng(seed))
+
+
+def test_a_transposed_convolution_multiplies_no_zeros(rng: np.random.Generator) -> None:
+    """A 4x4 kernel of stride 2 has four positions for each output, less beside the edge."""
+    module = builders.conv_transpose(
+        rng, (16, 8, 8), 16, (4, 4), stride=(2, 2), padding=(1, 1, 1, 1)
+    )
+    program = builders.compile_single(module, PYNQ)
+    data = builders.random_inputs(rng, module)[0]
+    _, stats = builders.run_program(program, {"x": data}, PYNQ)
+    products, resets_and_bias = (4 * 8 - 2) ** 2, 2 * 16**2
+    assert stats.gemm_uops == products + resets_and_bias
+
+
 @settings(max_examples=60, deadline=None)
 @given(module=convolutions(), seed=st.integers(0, 1000), config=st.sampled_from([PYNQ, ROWS]))
 def test_convolution_of_any_shape(module: tvm.IRModule, seed: int, config: VtaConfig) -> None:
