@@ -32,7 +32,7 @@ WHOLE = "network"
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is finished."""
 
-_WEIGHTED = frozenset(("relax.nn.conv2d", "relax.matmul"))
+_WEIGHTED = frozenset(("relax.nn.conv2d", "relax.nn.conv2d_transpose", "relax.matmul"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

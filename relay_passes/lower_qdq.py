@@ -149,6 +149,33 @@ def _conv2d(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
     )
 
 
+def _conv2d_transpose(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
+    attrs, product = call.attrs, _product(low, call)
+    if product is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "IOHW"):
+        return None
+    data, weight = product
+    expr = R.nn.conv2d_transpose(
+        data.expr,
+        relax.const(weight.data),
+        strides=attrs.strides,
+        padding=attrs.padding,
+        output_padding=attrs.output_padding,
+        dilation=attrs.dilation,
+        groups=attrs.groups,
+        out_dtype="int32",
+    )
+    # An output meets at most all kernel positions of its group's inputs.
+    kernels = np.abs(weight.data.astype(np.int64)).sum(axis=(2, 3))
+    magnitude = kernels.reshape(attrs.groups, -1, kernels.shape[1]).sum(axis=1)
+    magnitude = magnitude.reshape(1, -1, 1, 1)
+    return Accumulator(
+        expr=low.emit(expr, var.name),
+        bits=data.bits + weight.bits,
+        bound=128 * magnitude,
+        bias=np.zeros(magnitude.shape, np.int64),
+    )
+
+
 def _matmul(low: _Lowering, call: relax.Call, var: relax.Var) -> Value | None:
     product = _product(low, call)
     if product is None or product[1].data.ndim != 2:
@@ -359,6 +386,7 @@ _RULES: dict[str, _Rule] = {
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.nn.conv2d": _conv2d,
+    "relax.nn.conv2d_transpose": _conv2d_transpose,
     "relax.matmul": _matmul,
     "relax.add": _add,
     "relax.nn.relu": _relu,

@@ -195,3 +195,20 @@ def vgg16(size: int = 224, seed: int = 0) -> onnx.ModelProto:
         x = b.node("MaxPool", f"pool{stage}", x, kernel_shape=[2, 2], strides=[2, 2])
     x = b.node("Flatten", "features", x)
     return b.model("vgg16", (1, 3, size, size), x, channels * (size // 32) ** 2)
+
+
+def decoder(size: int = 16, seed: int = 0) -> onnx.ModelProto:
+    """Two convolutions down, two transposed ones up (4x4, stride 2, as DCGAN has them)."""
+    b = _Builder(seed)
+    x, channels = "image", 3
+    for number, width in enumerate((32, 48)):
+        weight = b.constant(f"down{number}_w", _random(b.rng, (width, channels, 3, 3), None))
+        x = b.node("Conv", f"down{number}", x, weight, strides=[2, 2], pads=[1] * 4)
+        x, channels = b.node("Relu", f"down{number}_relu", x), width
+    for number, width in enumerate((32, 16)):
+        weight = b.constant(f"up{number}_w", _random(b.rng, (channels, width, 4, 4), None))
+        bias = b.constant(f"up{number}_b", _random(b.rng, (width,), None))
+        x = b.node("ConvTranspose", f"up{number}", x, weight, bias, strides=[2, 2], pads=[1] * 4)
+        x, channels = b.node("LeakyRelu", f"up{number}_relu", x, alpha=0.2), width
+    x = b.node("Flatten", "pixels", x)
+    return b.model("decoder", (1, 3, size, size), x, channels * size**2)

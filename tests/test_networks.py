@@ -15,7 +15,7 @@ from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.targets import parse_targets
 from lcp_tvm.vta.config import VtaConfig
-from tests.networks import efficientnet_lite0, light_network, mobilenet, resnet18
+from tests.networks import decoder, efficientnet_lite0, light_network, mobilenet, resnet18
 from tests.reference import evaluate
 from tests.vta.configs import ROWS, ROWS_WIDE, WIDE
 
@@ -76,6 +76,12 @@ def test_bundled_network_on_faster_boards(board: str) -> None:
 def test_four_frames_of_resnet18_share_their_weights(tmp_path: Path) -> None:
     compiled = compile_and_compare(save(resnet18(), tmp_path), frames=4)
     assert compiled.plan.functions["network"].measured_ms["pynq_z1"] / 4 < 85
+
+
+def test_transposed_convolutions_and_leaky_relu_are_in_one_program(tmp_path: Path) -> None:
+    compiled = compile_and_compare(save(decoder(), tmp_path))
+    assert compiled.reasons == ()
+    assert len(compiled.modules[0].header["programs"]) == 1
 
 
 @pytest.mark.slow

@@ -137,6 +137,21 @@ def test_convolutions_agree_with_onnxruntime(attributes: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    "attributes",
+    [
+        {"strides": [1, 1]},
+        {"strides": [2, 3], "pads": [1, 0, 2, 1]},
+        {"strides": [3, 2], "pads": [0, 1, 1, 0], "output_padding": [2, 1], "group": 2},
+        {"strides": [2, 1], "dilations": [2, 3], "group": 4},
+    ],
+)
+def test_transposed_convolutions_agree_with_onnxruntime(attributes: dict[str, Any]) -> None:
+    weight = draw(5, (4, 3, 3, 2), "float32")
+    module, x, expected = one_node("ConvTranspose", [weight], (1, 4, 5, 6), **attributes)
+    np.testing.assert_allclose(evaluate(module, x), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
     ("op", "attributes"),
     [
         ("MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 0]}),

@@ -63,6 +63,23 @@ def _conv2d(graph: GraphBuilder, out: str, call: relax.Call) -> str:
     )
 
 
+def _conv2d_transpose(graph: GraphBuilder, out: str, call: relax.Call) -> str:
+    attrs = call.attrs
+    _require(out, call, "data_layout", ("NCHW",))
+    _require(out, call, "kernel_layout", ("IOHW",))
+    _require(out, call, "out_dtype", ("None", "", "float32"))
+    return graph.node(
+        "ConvTranspose",
+        _operands(graph, call),
+        out=out,
+        strides=list(attrs.strides),
+        pads=list(attrs.padding),
+        output_padding=list(attrs.output_padding),
+        dilations=list(attrs.dilation),
+        group=int(attrs.groups),
+    )
+
+
 def _matmul(graph: GraphBuilder, out: str, call: relax.Call) -> str:
     _require(out, call, "out_dtype", ("None", "", "float32"))
     return graph.node("MatMul", _operands(graph, call), out=out)
@@ -289,6 +306,7 @@ _OTHERS: dict[str, Converter] = {
     "nn.avg_pool2d": _pool("AveragePool", "NCHW"),
     "nn.avg_pool3d": _pool("AveragePool", "NCDHW"),
     "nn.conv2d": _conv2d,
+    "nn.conv2d_transpose": _conv2d_transpose,
     "nn.leakyrelu": _leaky_relu,
     "nn.log_softmax": _with_axis("LogSoftmax"),
     "nn.max_pool2d": _pool("MaxPool", "NCHW"),

@@ -27,7 +27,7 @@ def with_parameters(
 
     def rewrite(name: str, expr: relax.Expr, emit: Emit) -> relax.Expr:
         if name in layers:
-            expr = _replace_argument(expr, 1, relax.const(layers[name].weight))
+            expr = _replace_argument(expr, 1, relax.const(layers[name].argument))
         elif name in biases:
             expr = _with_bias(expr, biases[name], biases[name].bias)
         elif name in bounds:
@@ -57,7 +57,7 @@ def annotate(module: tvm.IRModule, graph: Graph, points: Points, formats: Format
     def rewrite(name: str, expr: relax.Expr, emit: Emit) -> relax.Expr:
         if name in layers:
             bits = formats.weights[name]
-            weight = relax.const(quantise_array(layers[name].weight, bits))
+            weight = relax.const(quantise_array(layers[name].argument, bits))
             real = R.dequantize(weight, _scale(bits), relax.const(0, "int8"))
             expr = _replace_argument(expr, 1, emit(real, f"{name}_weight"))
         elif name in biases:
@@ -85,5 +85,5 @@ def _replace_argument(call: relax.Call, index: int, new: relax.Expr) -> relax.Ca
 
 def _with_bias(add: relax.Call, layer: Layer, bias: Array) -> relax.Call:
     index = 0 if constant(add.args[0]) is not None else 1
-    shape = (1, -1, 1, 1) if layer.op == "conv2d" else (-1,)
+    shape = (-1,) if layer.op == "dense" else (1, -1, 1, 1)
     return _replace_argument(add, index, relax.const(bias.reshape(shape)))

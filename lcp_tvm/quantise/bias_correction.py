@@ -30,5 +30,5 @@ def correct_bias(layer: Layer, bits: int, input_mean: NDArray[np.float64]) -> La
         means = np.repeat(
             input_mean.reshape(layer.groups, -1), len(per_channel) // layer.groups, axis=0
         )
-        shift = (per_channel * means).sum(axis=1)
+        shift = (per_channel * means).sum(axis=1) / layer.phases
     return replace(layer, bias=(layer.bias - shift).astype(np.float32))

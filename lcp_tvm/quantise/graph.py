@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,20 +21,28 @@ Array = NDArray[np.float32]
 ACTIVATIONS = frozenset({"nn.relu", "clip", "nn.leakyrelu"})
 """Operators that a layer's accumulator can do before it becomes int8."""
 
+_KERNEL_LAYOUTS = {"nn.conv2d": "OIHW", "nn.conv2d_transpose": "IOHW"}
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """``product -> bias [-> add(skip)] [-> relu | clip]``; names are those of Relax variables."""
 
     name: str  # the variable of the convolution or matrix product
-    op: Literal["conv2d", "dense"]
+    op: Literal["conv2d", "conv2d_transpose", "dense"]
     data: str
-    weight: Array  # OIHW, or [K, N] of a dense layer
+    weight: Array  # OIHW, of a transposed convolution too, or [K, N] of a dense layer
     bias: Array  # one per output channel
     bias_name: str  # the variable of the sum with the bias
     groups: int
     skip: str | None
     output: str  # the last variable of the chain
+    phases: int = 1  # an output meets one in so many kernel positions
+
+    @property
+    def argument(self) -> Array:
+        """The weight as the operator takes it."""
+        return _swapped(self.weight, self.groups) if self.op == "conv2d_transpose" else self.weight
 
     @property
     def depthwise(self) -> bool:
@@ -146,7 +155,7 @@ def with_biases(module: tvm.IRModule) -> tvm.IRModule:
         if name in biased or not is_product(expr):
             return var
         size = shape_of(expr)[1]
-        bias_shape = (1, size, 1, 1) if op_name(expr) == "nn.conv2d" else (size,)
+        bias_shape = (size,) if op_name(expr) == "matmul" else (1, size, 1, 1)
         zero = relax.const(np.zeros(bias_shape, np.float32))
         return emit(R.add(var, zero), f"{name}_bias")
 
@@ -156,9 +165,9 @@ def with_biases(module: tvm.IRModule) -> tvm.IRModule:
 def is_product(expr: relax.Expr) -> bool:
     """A convolution or dense layer with constant weights, of the kind that integers can do."""
     op = op_name(expr)
-    if op == "nn.conv2d":
+    if op in _KERNEL_LAYOUTS:
         layouts = (expr.attrs.data_layout, expr.attrs.kernel_layout)
-        return layouts == ("NCHW", "OIHW") and constant(expr.args[1]) is not None
+        return layouts == ("NCHW", _KERNEL_LAYOUTS[op]) and constant(expr.args[1]) is not None
     if op == "matmul":
         weight = constant(expr.args[1])
         return weight is not None and weight.ndim == 2 and len(shape_of(expr)) == 2
@@ -202,11 +211,26 @@ def _layers_with_bias(
         weight = constant(expr.args[1])
         if bias is None or weight is None or not isinstance(expr.args[0], tvm.ir.Var):
             continue
-        op: Literal["conv2d", "dense"] = "conv2d" if op_name(expr) == "nn.conv2d" else "dense"
-        groups = int(expr.attrs.groups) if op == "conv2d" else 1
         data = expr.args[0].name
-        layers.append(Layer(name, op, data, weight, bias, bias_name, groups, None, bias_name))
+        layer = Layer(name, "dense", data, weight, bias, bias_name, 1, None, bias_name)
+        if op_name(expr) in _KERNEL_LAYOUTS:
+            layer = replace(layer, op="conv2d", groups=int(expr.attrs.groups))
+        if op_name(expr) == "nn.conv2d_transpose":
+            layer = replace(
+                layer,
+                op="conv2d_transpose",
+                weight=_swapped(weight, layer.groups),
+                phases=math.prod(int(stride) for stride in expr.attrs.strides),
+            )
+        layers.append(layer)
     return layers
+
+
+def _swapped(weight: Array, groups: int) -> Array:
+    """``[I, O / groups, kh, kw]`` as ``[O, I / groups, kh, kw]``, and back."""
+    first, second, *kernel = weight.shape
+    split = weight.reshape(groups, first // groups, second, *kernel).swapaxes(1, 2)
+    return np.ascontiguousarray(split.reshape(groups * second, first // groups, *kernel))
 
 
 def _bias(expr: relax.Expr, channels: int) -> Array | None:

@@ -54,6 +54,9 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "conv2d": lambda x: op.nn.conv2d(
         x, const(W), strides=(2, 1), padding=(1, 0, 2, 1), dilation=(1, 2), groups=2
     ),
+    "conv2d_transpose": lambda x: op.nn.conv2d_transpose(
+        x, const(W[:4]), strides=(2, 3), padding=(1, 0, 2, 1), output_padding=(1, 2), groups=2
+    ),
     "divide": lambda x: op.divide(x, const(3)),
     "erf": op.erf,
     "exp": op.exp,

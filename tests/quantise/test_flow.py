@@ -56,6 +56,27 @@ def test_all_results_of_a_network_follow_it() -> None:
         assert np.mean((found - wanted) ** 2) < 0.01 * np.mean(wanted**2)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolutions_are_layers(groups: int) -> None:
+    """Equalised, corrected and quantised like any other; their weights keep their layout."""
+
+    def body(f: Floats) -> Any:
+        wide = f.relu(f.conv(f.x, 8, 3, "narrow", spread=1.0))
+        weight = relax.const(f.normal(8, 6 // groups, 4, 4, spread=1.0))
+        up = R.nn.conv2d_transpose(wide, weight, strides=(2, 2), padding=(1, 1), groups=groups)
+        return f.conv(f.relu(f.emit(up, "up")), 4, 1, "last")
+
+    float_network = network(Floats(1, 3, 8, 8).build(body))
+    quantised = quantise(float_network, pictures(8, 3, 8, 8))
+    check_qdq(quantised.module)
+    assert ("up", "conv2d_transpose") in [(row.name, row.op) for row in quantised.table]
+    assert all(row.snr_db > 20 for row in quantised.table)
+    integer = operators(lower_qdq(quantised.module))
+    assert integer[integer.index("nn.conv2d_transpose") :][:4] == [
+        "nn.conv2d_transpose", "add", "right_shift", "clip",
+    ]  # fmt: skip
+
+
 def test_one_scale_for_what_is_concatenated_costs_less_than_half_a_decibel() -> None:
     """Against the same function, whose two parts have scales of their own."""
 

@@ -94,6 +94,33 @@ def test_convolution_is_exact_for_any_shape_and_scale(c: dict[str, int], activat
     np.testing.assert_array_equal(evaluate(lower_qdq(module), x.astype(np.float32)), expected)
 
 
+def test_transposed_convolution() -> None:
+    """Two groups; the bias and an activation go into the accumulator as with any other."""
+    w, scale = integers(0, 6, 2, 3, 4), 2.0**-7
+    bias = integers(1, 1, 4, 1, 1) / 2**11
+
+    def transposed(x: Any, weight: Any) -> Any:
+        return R.nn.conv2d_transpose(
+            x, weight, strides=(2, 3), padding=(1, 0, 0, 2), output_padding=(1, 1), groups=2
+        )
+
+    def body(q: Qdq) -> Any:
+        y = q.emit(transposed(q.quantise(q.x, 4), q.weight(w, 7)))
+        y = q.emit(R.nn.relu(q.emit(R.add(y, relax.const(bias.astype(np.float32))))))
+        return q.quantise(y, 2)
+
+    def exact(q: Qdq) -> Any:
+        return q.emit(transposed(q.x, relax.const((w * scale).astype(np.float32))))
+
+    x = (integers(2, 1, 6, 5, 4) / 16).astype(np.float32)
+    real = evaluate(Qdq(1, 6, 5, 4).build(exact), x).astype(np.float64) + bias
+    module = lower_qdq(Qdq(1, 6, 5, 4).build(body))
+    np.testing.assert_array_equal(evaluate(module, x), half_up(np.maximum(real, 0), 2))
+    assert operators(module) == [
+        *ENTRY, "nn.conv2d_transpose", "add", "right_shift", "clip", "astype", *EXIT,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 0.125, 0.2, 0.9])
 def test_leaky_relu_is_within_a_step_of_the_slope_it_stands_for(alpha: float) -> None:
     """Outputs down to -128 steps differ by less than one, beside the rounding."""
