@@ -114,6 +114,7 @@ def conv_transpose(
     groups: int = 1,
     skip_shift: int | None = None,
     shift: int = 8,
+    frames: int = 1,
 ) -> tvm.IRModule:
     """Transposed convolution, bias, [residual operand], requantise; ``source`` is (C, H, W)."""
     weight = rng.integers(-128, 128, (source[0], channels // groups, *kernel)).astype(np.int8)
@@ -137,7 +138,7 @@ def conv_transpose(
             acc = emit(R.add(acc, operand(emit, params[1], skip_shift)))
         return requantise(emit, acc, shift, -128, 127)
 
-    shapes = {"x": (1, *source)}
+    shapes = {"x": (frames, *source)}
     if skip_shift is not None:
         shapes["skip"] = output_shape(shapes["x"], convolved)
     return module_of(shapes, body)

@@ -12,11 +12,12 @@ from tvm.relax import op as R
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.concat import Slice, by_address
-from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.layer import Concat, Graph, Node, plane_of
 from lcp_tvm.vta.program import build_program
 from lcp_tvm.vta.read_graph import read_graph
 from tests.vta import builders
+from tests.vta.configs import ROWS
 from tests.vta.test_operators import check
 
 PYNQ = load_config("pynq_z1")
@@ -101,13 +102,14 @@ def networks(draw: st.DrawFn) -> tvm.IRModule:
                 tensors.append(emit(R.concat([*parts, tensors[-1]], axis=1)))
         return convolved(emit, tensors[-1], 16, 99)
 
-    return builders.module_of({"x": (1, 16, 3, 3), "y": (1, 32, 3, 3)}, body)
+    frames = draw(st.integers(1, 3))
+    return builders.module_of({"x": (frames, 16, 3, 3), "y": (frames, 32, 3, 3)}, body)
 
 
 @settings(max_examples=25, deadline=None)
-@given(module=networks(), seed=st.integers(0, 1000))
-def test_any_network_of_concatenations(module: tvm.IRModule, seed: int) -> None:
-    check(module, np.random.default_rng(seed))
+@given(module=networks(), seed=st.integers(0, 1000), config=st.sampled_from([PYNQ, ROWS]))
+def test_any_network_of_concatenations(module: tvm.IRModule, seed: int, config: VtaConfig) -> None:
+    check(module, np.random.default_rng(seed), config)
 
 
 def fire(first: int, second: int) -> tvm.IRModule:

@@ -328,6 +328,7 @@ def test_frames_of_one_program(config: VtaConfig, frames: int, rng: np.random.Ge
             frames=frames,
         ),
         builders.conv(rng, (70, 9, 9), 70, (3, 3), padding=same, groups=70, frames=frames),
+        builders.conv_transpose(rng, (24, 5, 7), 40, (3, 3), skip_shift=1, frames=frames),
         builders.conv(rng, (48, 6, 6), 48, (3, 3), slope=Slope(3, 5, 16), frames=frames),
         builders.dense(rng, (256, 3, 3), 30, shift=10, frames=frames),
         builders.dense(rng, (512,), 1000, shift=10, frames=frames),
