@@ -59,7 +59,12 @@ class Node:
         return self.op in ANCHORS
 
 
-ANCHORS = frozenset(("nn.conv2d", "matmul", "nn.max_pool2d", "nn.avg_pool2d", "mean", "sum"))
+ANCHORS = frozenset(
+    (
+        "nn.conv2d", "nn.conv2d_transpose", "matmul", "nn.max_pool2d", "nn.avg_pool2d", "mean",
+        "sum",
+    )
+)  # fmt: skip
 """Operators that papers count as layers; what follows up to the next one belongs to them."""
 
 

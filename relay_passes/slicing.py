@@ -51,6 +51,9 @@ def macs(graph: NetworkGraph, node: Node, box: Box, operands: tuple[Box | None, 
     if node.op == "nn.conv2d":
         weight = operands[1] or ()
         return results * prod(end - begin for begin, end in weight[1:])
+    if node.op == "nn.conv2d_transpose":
+        data, weight = (operand or () for operand in operands)
+        return prod(end - begin for begin, end in (*data, *weight[1:]))
     if node.op == "matmul":
         (begin, end) = (operands[0] or ())[-1]
         return results * (end - begin)

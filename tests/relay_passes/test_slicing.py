@@ -17,7 +17,7 @@ from lcp_tvm.plan.box import Box, contains, is_empty
 from lcp_tvm.relay_passes.network_graph import NetworkGraph, Node, read_graph
 from lcp_tvm.relay_passes.piece import Part, carve
 from lcp_tvm.relay_passes.recipe_function import recipe_module
-from lcp_tvm.relay_passes.slicing import slice_operator
+from lcp_tvm.relay_passes.slicing import macs, slice_operator
 from tests.reference import evaluate
 
 Array = np.ndarray[Any, Any]
@@ -402,3 +402,13 @@ def test_what_the_rules_do_not_know_is_computed_whole(kind: str) -> None:
     assert slicing.box == node.box
     assert slicing.operands[0] == graph.nodes[0].box
     assert slicing.padding is None
+
+
+def test_every_input_of_a_transposed_convolution_meets_every_weight_of_its_group() -> None:
+    def transposed(x: Any) -> Any:
+        return R.nn.conv2d_transpose(x, constant((4, 3, 2, 5)), strides=(2, 2), groups=2)
+
+    graph, node = last(operator(transposed, (1, 4, 6, 7)))
+    slicing = slice_operator(graph, node, ((0, 1), (0, 6), (0, 3), (0, 4)))
+    assert slicing.box == node.box
+    assert macs(graph, node, slicing.box, slicing.operands) == 4 * 6 * 7 * 3 * 2 * 5

@@ -137,3 +137,17 @@ def test_estimate_of_five_frames_is_within_three_per_cent(
     source, padding = (channels, size, size), (kernel // 2,) * 4
     module = builders.conv(rng, source, outputs, (kernel, kernel), padding=padding, frames=5)
     assert ratio(module, rng, config) == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("channels", "outputs", "size", "kernel", "stride"),
+    [(256, 128, 14, 4, 2), (128, 64, 28, 2, 2), (64, 32, 28, 5, 3)],
+)
+def test_estimate_of_transposed_convolutions_is_within_three_per_cent(
+    channels: int, outputs: int, size: int, kernel: int, stride: int
+) -> None:
+    rng = np.random.default_rng(0)
+    module = builders.conv_transpose(
+        rng, (channels, size, size), outputs, (kernel, kernel), stride=(stride, stride)
+    )
+    assert ratio(module, rng) == pytest.approx(1.0, abs=0.03)

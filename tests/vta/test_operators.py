@@ -56,6 +56,14 @@ def test_convolution_of_every_kernel_and_stride(
     check(module, rng, config)
 
 
+@pytest.mark.parametrize("dilation", [(2, 2), (1, 3), (6, 4)])
+def test_dilated_convolution(dilation: tuple[int, int], rng: np.random.Generator) -> None:
+    """The same products as without: a kernel's positions only lie further apart."""
+    pads = (*dilation, *dilation)
+    module = builders.conv(rng, (20, 15, 17), 40, (3, 3), padding=pads, dilation=dilation)
+    check(module, rng)
+
+
 @pytest.mark.parametrize("padding", [(16, 0, 0, 0), (0, 20, 17, 3), (25, 25, 25, 25)])
 def test_padding_is_as_wide_as_it_likes(
     padding: tuple[int, int, int, int], rng: np.random.Generator
