@@ -10,6 +10,7 @@ import tvm
 
 from lcp_tvm.relay_passes.partition_vta import partition_vta
 from lcp_tvm.vta.config import load_config
+from lcp_tvm.vta.layer import Slope
 from lcp_tvm.vta.support import supported_ops_page
 from tests.vta import builders
 
@@ -23,6 +24,10 @@ RNG = np.random.default_rng(0)
         (
             builders.conv(RNG, (16, 9, 9), 4, (1, 1), skip_shift=23),
             "a shift of 23 (A second operand is shifted left by 0 to 22 bits, so that 32 bits",
+        ),
+        (
+            builders.conv(RNG, (16, 9, 9), 4, (1, 1), slope=Slope(6, 6, 32)),
+            "a slope of (6 q + 32) / 2^6 (Leaky ReLU's slope is an odd number below 128",
         ),
         (
             builders.conv(RNG, (16, 64, 64), 4, (50, 50)),
