@@ -26,7 +26,7 @@ from lcp_tvm.vta.search import INSTRUCTION_PRICE
 from lcp_tvm.vta.tiling import ConvShape, Tiling
 from lcp_tvm.vta.timing import Timing
 
-SCHEDULE = 1
+SCHEDULE = 2
 """Raised when a tiling comes to mean another stream."""
 
 MAX_BYTES = 1 << 26

@@ -62,10 +62,17 @@ class RemoteError(Exception):
 
 
 @contextmanager
-def emulated_board(root: Path, config: str = "pynq_z1", *, uio: bool = False) -> Iterator[Path]:
-    """Serve a board in ``root`` until the end of the block."""
+def emulated_board(
+    root: Path, config: str = "pynq_z1", *, uio: bool = False, poll_s: float = 0.0005
+) -> Iterator[Path]:
+    """Serve a board in ``root`` until the end of the block.
+
+    Parameters
+    ----------
+    poll_s : how long its accelerator sleeps before it looks again whether it was started.
+    """
     make_root(root, load_config(config), uio=uio)
-    command = [sys.executable, "-m", "tests.board.emulated_board", str(root), config]
+    command = [sys.executable, "-m", "tests.board.emulated_board", str(root), config, str(poll_s)]
     with subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

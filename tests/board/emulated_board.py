@@ -1,6 +1,6 @@
 """A board as files: registers, contiguous memory and an FPGA manager, served by a process.
 
-    python -m tests.board.emulated_board ROOT CONFIG
+    python -m tests.board.emulated_board ROOT CONFIG [POLL_S]
 
 ``ROOT/dev/mem`` holds the registers, ``ROOT/ram`` the contiguous memory, whose first byte has the
 physical address `PHYSICAL`. The process runs started programs on the simulator, with what the
@@ -72,6 +72,7 @@ class Board:
     def __init__(self, root: Path, config: VtaConfig) -> None:
         self.root, self.config = root, config
         self.hung = False
+        self.busy_s = 0.0  # what all programs took
         self.lock = threading.Lock()
         self.stages = [_page(root, config, stage) for stage in range(4)]
         self.dram = _dram(root / "ram")
@@ -87,6 +88,7 @@ class Board:
         with self.lock:
             if self.hung or not self.read(_FETCH) & _START:
                 return False
+            begin = time.perf_counter()
             self.write(_COMPUTE + 0x18, 0)
             try:
                 if (self.root / "hang").exists():
@@ -100,6 +102,8 @@ class Board:
                 self.dram[PHYSICAL : PHYSICAL + RAM_BYTES] ^= 1
             self.write(_COMPUTE + 0x18, 1)
             self.write(_FETCH, _IDLE)
+            self.busy_s += time.perf_counter() - begin
+            (self.root / "busy_s").write_text(f"{self.busy_s}\n")
             return True
 
     def load_designs(self) -> None:
@@ -148,12 +152,13 @@ def _dram(ram: Path) -> np.ndarray:
 
 def main() -> None:
     board = Board(Path(sys.argv[1]), load_config(sys.argv[2]))
+    poll_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0005
     for serve in (board.load_designs, board.tell_state):
         threading.Thread(target=serve, daemon=True).start()
     print("ready", flush=True)
     while True:
         if not board.step():
-            time.sleep(0.0005)
+            time.sleep(poll_s)
 
 
 if __name__ == "__main__":
