@@ -430,3 +430,16 @@ def test_every_kind_of_layer_on_other_builds(config: VtaConfig, rng: np.random.G
         builders.max_pool((70, 13, 13), (3, 3), stride=(2, 2), padding=pads, ceil_mode=False),
     ):
         check(module, rng, config)
+
+
+@pytest.mark.parametrize(
+    "config", [*CONFIGS, WIDE, ROWS, ROWS_WIDE], ids=lambda config: config.name
+)
+def test_leaky_relu_and_transposed_convolution_on_every_array(
+    config: VtaConfig, rng: np.random.Generator
+) -> None:
+    slope, pool = Slope(3, 5, 16), builders.pooling((2, 2), (2, 2))
+    same = (1, 1, 1, 1)
+    check(builders.conv(rng, (40, 13, 11), 72, (3, 3), padding=same, slope=slope), rng, config)
+    check(builders.conv(rng, (40, 8, 6), 72, (1, 1), slope=slope, pool=pool), rng, config)
+    check(builders.conv_transpose(rng, (40, 7, 9), 36, (4, 3), padding=same), rng, config)
