@@ -6,6 +6,11 @@
 
 A block of one output's weights is an input element, so a GEMM issues BLOCK times as many micro-ops
 as it does the other way round: still fewer cycles than bringing the weights in takes.
+
+A convolution could put 16 pixels into a weight element's rows. On maps of 7x7, which weights
+bound, 49 pixels fill 64 rows: for ResNet-50's 2048 to 512 channels GEMM and clips take 276k cycles
+where the weights take 293k the usual way. At most 6 % are gained before the results are put in
+order, so convolutions keep their operands.
 """
 
 from __future__ import annotations
