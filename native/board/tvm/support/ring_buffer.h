@@ -26,7 +26,7 @@ class RingBuffer {
   void Read(void* data, size_t size) {
     TVM_FFI_ICHECK_LE(size, bytes_available()) << "a packet is shorter than it says";
     if (size > 0) {
-      std::memcpy(data, &bytes_[begin_], size);
+      std::memcpy(data, bytes_.data() + begin_, size);
     }
     Drop(size);
   }
@@ -34,7 +34,7 @@ class RingBuffer {
   void Write(const void* data, size_t size) {
     MakeRoom(size);
     if (size > 0) {
-      std::memcpy(&bytes_[end_], data, size);
+      std::memcpy(bytes_.data() + end_, data, size);
     }
     end_ += size;
   }
@@ -42,7 +42,7 @@ class RingBuffer {
   /*! \brief Give up to `most` bytes to `send`, which says how many it took; that many. */
   template <class Send>
   size_t ReadWithCallback(Send send, size_t most) {
-    const size_t sent = send(&bytes_[begin_], std::min(most, bytes_available()));
+    const size_t sent = send(bytes_.data() + begin_, std::min(most, bytes_available()));
     Drop(sent);
     return sent;
   }
@@ -51,7 +51,7 @@ class RingBuffer {
   template <class Receive>
   size_t WriteWithCallback(Receive receive, size_t most) {
     MakeRoom(most);
-    const size_t received = receive(&bytes_[end_], most);
+    const size_t received = receive(bytes_.data() + end_, most);
     end_ += received;
     return received;
   }
@@ -64,7 +64,9 @@ class RingBuffer {
     if (bytes_.size() - end_ >= size) {
       return;
     }
-    std::copy(bytes_.begin() + begin_, bytes_.begin() + end_, bytes_.begin());
+    if (begin_ > 0 && begin_ < end_) {
+      std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+    }
     end_ -= begin_;
     begin_ = 0;
     if (bytes_.size() - end_ < size) {
