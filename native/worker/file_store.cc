@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -20,6 +21,11 @@ namespace lcp_tvm::worker {
 namespace fs = std::filesystem;
 
 namespace {
+
+/*! \brief How names of files that are on their way begin. */
+constexpr const char* kPart = "part-";
+/*! \brief What was not written to for so long is of a process that has died. */
+constexpr std::chrono::hours kAbandoned{1};
 
 void CheckName(const std::string& sha256) {
   if (sha256.size() != 64 || sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
@@ -39,7 +45,7 @@ void CheckName(const std::string& sha256) {
 class FileStore::Upload {
  public:
   Upload(std::string sha256, uint64_t size, const std::string& folder)
-      : sha256_(std::move(sha256)), size_(size), path_(folder + "/part-XXXXXX") {
+      : sha256_(std::move(sha256)), size_(size), path_(folder + "/" + kPart + "XXXXXX") {
     descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
     if (descriptor_ < 0) {
       FailSystem("files cannot be kept in " + folder);
@@ -153,6 +159,7 @@ void FileStore::MakeRoom(uint64_t size) const {
   };
   std::vector<Found> files;
   uint64_t total = size;
+  const fs::file_time_type abandoned = fs::file_time_type::clock::now() - kAbandoned;
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
     const uint64_t bytes = entry.file_size(error);
@@ -160,6 +167,10 @@ void FileStore::MakeRoom(uint64_t size) const {
       continue;  // a folder, or another process has just taken it away
     }
     const fs::file_time_type used = entry.last_write_time(error);
+    if (entry.path().filename().string().rfind(kPart, 0) == 0 && used < abandoned) {
+      fs::remove(entry.path(), error);
+      continue;
+    }
     files.push_back({used, bytes, entry.path()});
     total += bytes;
   }

@@ -2,7 +2,8 @@
 //
 // A file is written under another name and gets its own when its hash is right, so a name that is
 // there stands for the whole file. When the folder would grow beyond kMaxStore, the files that were
-// longest not used go; a library that is loaded from one lives on. Throws ffi errors.
+// longest not used go; a library that is loaded from one lives on. A file on its way goes when
+// nothing has come for an hour. Throws ffi errors.
 #ifndef LCP_TVM_WORKER_FILE_STORE_H_
 #define LCP_TVM_WORKER_FILE_STORE_H_
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
-from lcp_tvm.errors import LcpError
+from lcp_tvm.errors import LcpError, WorkerError
 from lcp_tvm.rpc.blocking import BlockingCluster
+from lcp_tvm.rpc.control import PIECE_BYTES, FarNode
 from lcp_tvm.rpc.discover import find_workers
-from lcp_tvm.rpc.session import run_worker
+from lcp_tvm.rpc.session import WorkerSession, run_worker
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.worker import agent_command
 from tests.board.boards import build_fake, emulated_board, install
@@ -76,3 +79,28 @@ def test_a_board_needs_its_config() -> None:
     )
     assert done.returncode == 2
     assert "--board needs the board's config; say it with --vta" in done.stderr
+
+
+def test_an_agent_killed_during_an_upload_takes_it_again_whole(tmp_path: Path) -> None:
+    """As when a board loses power: what had come is not taken for the file."""
+    data = bytes(range(256)) * (4 * PIECE_BYTES // 256)
+    sha256 = hashlib.sha256(data).hexdigest()
+    command = agent_command(files=tmp_path / "files", attached=True)
+    with run_worker(command) as address, WorkerSession.connect(*address) as session:
+        node = FarNode(session)
+        for offset in (0, PIECE_BYTES):
+            piece = data[offset : offset + PIECE_BYTES]
+            node.call("store", sha256, offset, len(data), piece)
+        for process in psutil.Process().children(recursive=True):
+            if process.name() == "lcp-agent":
+                process.kill()
+        with pytest.raises(WorkerError, match=f"{address[0]}:{address[1]}"):
+            node.call("store", sha256, 2 * PIECE_BYTES, len(data), data[:PIECE_BYTES])
+    (left,) = (tmp_path / "files").iterdir()
+    os.utime(left, (0, 0))  # long ago
+    with run_worker(command) as address, WorkerSession.connect(*address) as session:
+        node = FarNode(session)
+        assert json.loads(str(node.call("has", json.dumps([sha256])))) == []
+        assert node.upload({sha256: data}) == len(data)
+        assert json.loads(str(node.call("has", json.dumps([sha256])))) == [sha256]
+    assert [path.name for path in (tmp_path / "files").iterdir()] == [sha256]
