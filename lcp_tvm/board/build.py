@@ -6,6 +6,7 @@ call. It wants nothing from the board but a C library of glibc 2.27 or newer.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -75,21 +76,30 @@ def build_agent(machine: Machine, progress: Progress, cache: Path | None = None)
             f"cache {kept.parent}: cannot be made ({error.strerror}); "
             "set XDG_CACHE_HOME to a folder that is writable"
         ) from error
-    with tempfile.TemporaryDirectory() as work:
-        agent = Path(work, "lcp-agent")
-        objects = _compile_all(sources, target, Path(work), progress)
-        progress("linking", 1.0 - _LINK_SHARE)
-        _zig(target, [*_LINK_FLAGS, *map(str, objects), *_LIBRARIES], agent, "linking the agent")
-        if sources.digest() != digest:
-            raise InputError("the sources changed while they were compiled; run it again")
-        with atomic_file(kept) as stream:
-            os.fchmod(stream.fileno(), 0o755)
-            stream.write(agent.read_bytes())
+    with (kept.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes meanwhile waits, and finds it
+        if not kept.is_file():
+            with tempfile.TemporaryDirectory() as work:
+                _build(sources, digest, target, Path(work), progress, kept)
     return kept
 
 
-def _compile_all(sources: Sources, target: Target, work: Path, progress: Progress) -> list[Path]:
-    """Compile every file, one on each core; the objects, in the sources' order."""
+def _build(
+    sources: Sources, digest: str, target: Target, work: Path, progress: Progress, kept: Path
+) -> None:
+    agent = work / "lcp-agent"
+    objects = compile_all(sources, target, work, progress)
+    progress("linking", 1.0 - _LINK_SHARE)
+    _zig(target, [*_LINK_FLAGS, *map(str, objects), *_LIBRARIES], agent, "linking the agent")
+    if sources.digest() != digest:
+        raise InputError("the sources changed while they were compiled; run it again")
+    with atomic_file(kept) as stream:
+        os.fchmod(stream.fileno(), 0o755)
+        stream.write(agent.read_bytes())
+
+
+def compile_all(sources: Sources, target: Target, work: Path, progress: Progress) -> list[Path]:
+    """Compile every file, one on each core; the objects in ``work``, in the sources' order."""
     flags = [*_FLAGS, *(f"-D{name}" for name in DEFINES)]
     flags += [f"-I{folder}" for folder in sources.includes]
     # Messages name their source file: not where it lies on this machine.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,16 +117,43 @@ def test_it_takes_no_other_libraries(machine: Machine) -> None:
 
 
 @pytest.mark.xdist_group("armv7l")
-def test_built_again_elsewhere_it_has_the_same_bytes(
+def test_compiled_again_elsewhere_files_have_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From sources in another folder, and nothing from a cache but ziglang's own libraries."""
-    there = moved(find_sources(), tmp_path / "a longer name" / "native")
-    monkeypatch.setattr(build, "find_sources", lambda: there)
+    """A few of them, from another folder, and nothing from a cache but ziglang's own libraries."""
     monkeypatch.setenv("ZIG_LOCAL_CACHE_DIR", str(tmp_path / "zig"))
-    again = build_agent("armv7l", quiet, tmp_path / "agents")
-    monkeypatch.undo()
-    assert again.read_bytes() == built_agent("armv7l").read_bytes()
+    here = find_sources()
+    there = moved(here, tmp_path / "a longer name" / "native")
+    target = parse_target(TARGETS["armv7l"])
+    made = []
+    for sources in (here, there):
+        sample = replace(sources, files=sources.files[::12])
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        objects = build.compile_all(sample, target, folder, quiet)
+        made.append([(path.name, path.read_bytes()) for path in objects])
+    assert {name.split(".")[0] for name, _ in made[0]} == set(here.roots)
+    assert made[0] == made[1]
+
+
+def test_who_comes_while_an_agent_is_built_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands at once compile it once."""
+    built: list[Path] = []
+
+    def slow(*arguments: object) -> None:
+        kept = arguments[-1]
+        assert isinstance(kept, Path)
+        built.append(kept)
+        time.sleep(0.3)
+        kept.write_bytes(b"an agent")
+
+    monkeypatch.setattr(build, "_build", slow)
+    with ThreadPoolExecutor(2) as pool:
+        agents = list(pool.map(lambda _: build_agent("armv7l", quiet, tmp_path), range(2)))
+    assert len(built) == 1
+    assert agents[0] == agents[1] == built[0]
 
 
 def test_every_board_has_an_agent() -> None:
