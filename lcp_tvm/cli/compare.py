@@ -72,7 +72,7 @@ def compare_command(
     with ProgressBar() as progress:
         progress("loading", 0.0)
         from lcp_tvm.compare import compare_plans, plan_all, rows_json
-        from lcp_tvm.frontend.onnx import load_onnx
+        from lcp_tvm.frontend.load import load_network
         from lcp_tvm.predict.cluster import resized
         from lcp_tvm.predict.cluster_file import load_cluster
         from lcp_tvm.split_text import parse_split
@@ -85,7 +85,7 @@ def compare_command(
             if splits is not None
             else None
         )
-        network = load_onnx(model)
+        network = load_network(model)
         plans, messages = plan_all(network, cluster, specs, integer=integer, progress=progress)
         progress("predicting", 0.7)
         rows = compare_plans(plans, cluster, frames=frames, seed=seed)

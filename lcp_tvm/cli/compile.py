@@ -91,6 +91,12 @@ MAX_FRAMES = 64
     type=FILE,
     help="Database of 'lcp-tvm tune': tilings for VTA that took longer to find.",
 )
+@click.option(
+    "--params",
+    metavar="FILE.params",
+    type=FILE,
+    help="Weights of an MXNet network.  [default: the newest beside NAME-symbol.json]",
+)
 @click.option("--labels", metavar="FILE", type=FILE, help="Names of the classes, one a line.")
 @json_option
 @debug_option
@@ -107,10 +113,11 @@ def compile_command(
     pixels: bool,
     frames: int,
     tuned: Path | None,
+    params: Path | None,
     labels: Path | None,
     as_json: bool,
 ) -> None:
-    """Compile an ONNX model, float or QDQ, to a package.
+    """Compile a model to a package: ONNX, float or QDQ, or MXNet's NAME-symbol.json.
 
     With --split the network becomes tasks for several devices. LCP branches are another network,
     which is to be trained; every other split computes what the model computes.
@@ -124,6 +131,7 @@ def compile_command(
       lcp-tvm compile net.onnx -o net.lcp --target vta:ultra96 --calibrate inputs.npz
       lcp-tvm compile net.onnx -o net.lcp --target arm:rpi3 --preprocess net.toml
       lcp-tvm compile net.onnx -o net.lcp --split ftp:3x3 --target vta,gateway=arm:rpi4
+      lcp-tvm compile net-symbol.json -o net.lcp --params net-0100.params
     """
     for file in (output, export):
         if file is not None and not file.absolute().parent.is_dir():
@@ -145,6 +153,7 @@ def compile_command(
         labels=labels,
         tuned=tuned,
         export=export,
+        params=params,
     )
 
     from lcp_tvm.report import build_report, report_json
@@ -184,6 +193,7 @@ def compile_file(
     labels: Path | None = None,
     tuned: Path | None = None,
     export: Path | None = None,
+    params: Path | None = None,
 ) -> Package:
     """Compile a model file to a package, with a progress bar.
 
@@ -193,12 +203,13 @@ def compile_file(
     frames : that are computed together.
     tuned : a database of tilings.
     export : where to write the network that was compiled, in float.
+    params : weights of an MXNet network that do not lie beside it.
     """
     with ProgressBar() as progress:
         progress("loading the compiler", 0.0)
         from lcp_tvm.compiler import compile_network
         from lcp_tvm.frontend.export_file import write_onnx
-        from lcp_tvm.frontend.onnx import load_onnx
+        from lcp_tvm.frontend.load import load_network
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
         from lcp_tvm.targets import parse_targets
@@ -207,8 +218,9 @@ def compile_file(
         tunings = NO_TUNINGS if tuned is None else read_tunings(tuned)
         parsed = parse_targets(target)
         progress("reading the model", 0.01)
-        network = load_onnx(
+        network = load_network(
             model,
+            params=params,
             preprocess=None if preprocess is None else read_preprocess(preprocess),
             labels=None if labels is None else read_labels(labels),
         )

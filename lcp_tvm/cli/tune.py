@@ -136,14 +136,14 @@ def _jobs_of_model(
     path: Path, target: str, calibrate: Path | None, progress: ProgressBar
 ) -> list[Job]:
     from lcp_tvm.compiler import compile_network
-    from lcp_tvm.frontend.onnx import load_onnx
+    from lcp_tvm.frontend.load import load_network
     from lcp_tvm.pictures import load_calibration
     from lcp_tvm.targets import parse_targets
     from lcp_tvm.vta.config import load_config
     from lcp_tvm.vta.tune import jobs_of
 
     targets = parse_targets(target)
-    network = load_onnx(path)
+    network = load_network(path)
     pictures = None
     if calibrate is not None:
         pictures = load_calibration(calibrate, network.preprocess, network.input_shape)

@@ -57,7 +57,22 @@ def load_onnx(
     ModelError : an operator, input or dimension that cannot be compiled.
     """
     path = Path(path)
-    model = read_model(path)
+    return network_of(read_model(path), path, preprocess=preprocess, labels=labels)
+
+
+def network_of(
+    model: onnx.ModelProto,
+    path: Path,
+    *,
+    preprocess: Preprocess | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> Network:
+    """Bring an ONNX model that is in memory into the form of ``clean_up``, as `load_onnx` does.
+
+    Parameters
+    ----------
+    path : of the file that it came from, for messages; its stem is the network's name.
+    """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if preprocess is None and PREPROCESS_KEY in metadata:
         where = f"{path}: metadata {PREPROCESS_KEY}"
