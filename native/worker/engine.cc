@@ -357,6 +357,7 @@ void Engine::PeerLost(int peer, const std::string& why) {
     heartbeat_.Remove(peer);
     inbox_.Push({"lost", -1, peer, why, {}});
   } else if (peer == program_.client) {
+    is_client_gone_ = true;
     while (!frames_.all().empty()) {
       EndFrame(frames_.all().begin()->first);
     }

@@ -175,6 +175,8 @@ class Engine final : public transport::Handler, public Core {
   std::condition_variable work_;
   /*! \brief Nothing is brought about any more; messages that still come go nowhere. */
   bool stopping_ = false;
+  /*! \brief The client is lost; another comes with a program of its own. */
+  bool is_client_gone_ = false;
   std::map<uint32_t, RoutePlan> routes_;
   std::map<std::string, std::vector<BlockRef>> kept_;
   FrameTable frames_;

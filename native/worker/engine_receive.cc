@@ -147,7 +147,11 @@ Place Engine::ReceiveElements(int peer, const Header& header) {
 }
 
 bool Engine::IsOver(uint64_t frame) const {
-  return IsClient() ? frames_.all().count(frame) == 0 : frames_.HasEnded(frame);
+  if (IsClient()) {
+    return frames_.all().count(frame) == 0;
+  }
+  // Without a client none is wanted, though a peer that has not seen it go may still bring one.
+  return is_client_gone_ || frames_.HasEnded(frame);
 }
 
 FrameState* Engine::FrameOf(const Header& header) {

@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "run",
     "tracker",
+    "tune",
     "worker",
 )
 
