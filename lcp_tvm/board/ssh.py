@@ -18,6 +18,8 @@ CONNECT_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 300.0
 """For one command; installing takes seconds, on a slow card more."""
 
+_BROKEN = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -58,7 +60,7 @@ async def connected(login: Login) -> AsyncIterator[asyncssh.SSHClientConnection]
             f"{login.host}: does not let {login.user} in; copy your key with ssh-copy-id, say "
             "--user, or say --ask-password"
         ) from error
-    except (asyncssh.ConnectionLost, asyncssh.DisconnectError, ConnectionResetError) as error:
+    except (asyncssh.ConnectionLost, asyncssh.DisconnectError, *_BROKEN) as error:
         raise WorkerError(
             f"{login.host}: the connection broke; the board is as it was, try again"
         ) from error
