@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from lcp_tvm.bounded_file import read_bounded
 from lcp_tvm.errors import ConfigError, InputError
 from lcp_tvm.vta.config import VtaConfig
 
@@ -55,13 +56,7 @@ def read_bitstream(path: Path) -> Bitstream:
     InputError
         It cannot be read, or is no .bit file, or is truncated.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"bitstream {path}: cannot be read ({error.strerror})") from error
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"bitstream {path}: larger than {MAX_BYTES >> 20} MiB; it is no .bit file")
+    raw = read_bounded(path, MAX_BYTES)
     try:
         return parse_bitstream(raw)
     except InputError as error:

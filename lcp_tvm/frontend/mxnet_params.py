@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lcp_tvm.bounded_file import read_bounded
 from lcp_tvm.errors import InputError
 
 MAX_BYTES = 2 << 30
@@ -36,13 +37,7 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
     InputError
         It cannot be read, is no such file, is truncated, or has sparse arrays.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 30} GiB")
+    data = read_bounded(path, MAX_BYTES)
     try:
         return parse_params(data)
     except InputError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lcp_tvm.bounded_file import read_bounded
 from lcp_tvm.errors import InputError
 
 MAX_BYTES = 64 << 20
@@ -78,13 +79,7 @@ def read_symbol(path: Path) -> Symbol:
     InputError
         It cannot be read, or is no such file.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
+    data = read_bounded(path, MAX_BYTES)
     try:
         return parse_symbol(data)
     except InputError as error:
