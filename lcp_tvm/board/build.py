@@ -71,12 +71,13 @@ def build_agent(machine: Machine, progress: Progress, cache: Path | None = None)
         return kept
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
+        lock_file = (kept.parent / "lock").open("w")
     except OSError as error:
         raise InputError(
             f"cache {kept.parent}: cannot be made ({error.strerror}); "
             "set XDG_CACHE_HOME to a folder that is writable"
         ) from error
-    with (kept.parent / "lock").open("w") as lock:
+    with lock_file as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # who comes meanwhile waits, and finds it
         if not kept.is_file():
             with tempfile.TemporaryDirectory() as work:

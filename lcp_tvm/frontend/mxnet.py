@@ -168,9 +168,10 @@ def _channels(symbol: Symbol, arrays: Mapping[str, np.ndarray], data: str) -> in
         if not seen & set(operator.inputs):
             continue
         for name in operator.inputs[1:]:
-            if name in arrays:
-                axis = 1 if operator.op == "Convolution" else 0
-                return int(arrays[name].shape[axis])
+            if name in arrays and operator.op == "Convolution":
+                return int(arrays[name].shape[1]) * operator.integers("num_group", (1,))[0]
+            if name in arrays and operator.op == "BatchNorm":
+                return int(arrays[name].shape[0])
         seen.add(operator.name)
     raise ModelError("no layer says how many channels the input has")
 

@@ -65,7 +65,8 @@ _PYNQ_Z1 = Kind(
     clock_mhz=100,  # of the VTA in the published bitstreams
     cores=1,  # one VTA, and the ARM core that drives it
     float32_macs=0.3e9,  # estimate: a Cortex-A9 at 650 MHz with NEON
-    int8_macs=17.5e9,  # 25.6 GMAC/s of the array x 0.683, simulated ResNet-18 (benchmarks/)
+    # 25.6 GMAC/s of the array x 0.683: ResNet-18 when it took 103.7 ms, simulated; now 94.2.
+    int8_macs=17.5e9,
     elements=5e7,  # estimate: DDR3 behind the A9
     extra_core=0.0,
     overhead_ms=0.1,  # 0.017 ms a launch (simulator's calibration); the call itself: estimate

@@ -170,3 +170,18 @@ def test_ceil_pooling_keeps_the_last_window() -> None:
         (found,) = session.run(None, {"data": np.ones((1, 3, 8, 8), np.float32)})
         assert found.shape == (1, 4, 3, 3)
         np.testing.assert_array_equal(found, 27)
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(1, 3), (2, 6)])
+def test_the_first_layer_says_how_many_channels_the_input_has(groups: int, channels: int) -> None:
+    first = node("Convolution", "conv", [0, 1], kernel="(3, 3)", no_bias="True")
+    first["attrs"]["num_group"] = str(groups)
+    model = to_onnx(parse_symbol(symbol(*CONV[:2], first)), {"w": WEIGHTS["arg:w"]}, (8, 8))
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in dims] == [1, channels, 8, 8]
+
+
+def test_a_dense_layer_does_not_say_how_many_channels_the_input_has() -> None:
+    dense = node("FullyConnected", "dense", [0, 1], num_hidden="4", no_bias="True")
+    with pytest.raises(ModelError, match="how many channels"):
+        to_onnx(parse_symbol(symbol(*CONV[:2], dense)), {"w": np.ones((4, 192))}, (8, 8))
