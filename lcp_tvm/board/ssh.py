@@ -62,8 +62,8 @@ async def connected(login: Login) -> AsyncIterator[asyncssh.SSHClientConnection]
         ) from error
     except (asyncssh.ConnectionLost, asyncssh.DisconnectError, *_BROKEN) as error:
         raise WorkerError(
-            f"{login.host}: the connection broke; an upload leaves nothing, and what had begun goes "
-            "on: look with 'lcp-tvm board probe', or try again"
+            f"{login.host}: the connection broke; an upload leaves nothing, and what had begun "
+            "goes on: look with 'lcp-tvm board probe', or try again"
         ) from error
     except (OSError, TimeoutError) as error:
         raise WorkerError(
