@@ -44,11 +44,15 @@ class LcpNetwork:
     ----------
     module : one ``main``; the variables of branch i are called ``b<i>_<name in the original>``.
     outputs : the variable that each branch gives to the head.
+    origin : the original's variable that all outputs together stand for.
+    kept : per branch, the channels of ``origin`` that its output begins with, ascending.
     widths : per layer with weights, the channels of the original and those of one branch.
     """
 
     module: tvm.IRModule
     outputs: tuple[str, ...]
+    origin: str
+    kept: tuple[tuple[int, ...], ...]
     widths: Mapping[str, tuple[int, int]]
 
 
@@ -110,6 +114,8 @@ def split_lcp_network(
     return LcpNetwork(
         body.into(module, values[graph.outputs[0]]),
         tuple(end.name for end in ends),
+        cut.name,
+        tuple(tuple(map(int, branch[cut.index])) for branch in kept),
         {
             node.name: (node.shape[1], len(kept[0][node.index]))
             for node in graph.nodes[: cut.index + 1]

@@ -74,6 +74,18 @@ def test_a_sequential_network_becomes_branches_with_a_last_layer() -> None:
     assert split.widths == {"conv": (8, 4), "fc": (12, 6)}
 
 
+def test_a_branch_says_which_channels_of_the_original_its_result_stands_for() -> None:
+    module = Floats(1, 3, 8, 8).build(sequential)
+    split = split_lcp_network(module, 3, fatten=50)
+    assert split.origin == "wide"
+    assert [len(channels) for channels in split.kept] == [6, 6, 6]
+    assert set().union(*split.kept) == set(range(12))
+    times = np.bincount(np.concatenate(split.kept), minlength=12)
+    kept = np.concatenate(split.kept)
+    shares = constant(module, "scores") / times[:, None]
+    np.testing.assert_array_equal(constant(split.module, "scores"), shares[kept].astype("float32"))
+
+
 def test_added_branches_have_a_narrower_last_layer() -> None:
     split = split_lcp_network(Floats(1, 3, 8, 8).build(sequential), 4, merge="sum")
     assert shapes(split.module)["merged_3"] == (1, 3)
