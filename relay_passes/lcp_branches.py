@@ -17,12 +17,11 @@ from typing import Any, Literal
 import numpy as np
 import tvm
 from numpy.typing import NDArray
-from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.relay_passes.body import Body
-from lcp_tvm.relay_passes.channel_groups import Channels, channel_axis, read_channels
+from lcp_tvm.relay_passes.channel_groups import Channels, read_channels
 from lcp_tvm.relay_passes.lcp_channels import (
     Indices,
     deal_units,
@@ -30,8 +29,16 @@ from lcp_tvm.relay_passes.lcp_channels import (
     narrow_width,
     rank_units,
 )
+from lcp_tvm.relay_passes.narrow import (
+    LAYERS,
+    classification_layer,
+    data_of,
+    narrow,
+    weight_of,
+    with_operands,
+    with_weight,
+)
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node, read_graph
-from lcp_tvm.relay_passes.rewrite import is_constant
 
 Merge = Literal["concat", "sum"]
 
@@ -82,7 +89,7 @@ def split_lcp_network(
             f"allowed are 1 or more branches and up to {100 * max(branches - 1, 0)} % to fatten"
         )
     graph = read_graph(module)
-    last = _classification_layer(graph)
+    last = classification_layer(graph)
     cut = _end_of_branches(graph, last)
     channels = read_channels(graph, graph.nodes[: last.index + 1])
     _check_groups(graph.nodes[: last.index], channels, branches)
@@ -105,8 +112,8 @@ def split_lcp_network(
     for branch in range(branches):
         values: dict[int, Any] = dict(inputs)
         for node in graph.nodes[len(inputs) : cut.index + 1]:
-            narrow = _narrow(node, values, kept[branch])
-            values[node.index] = body.emit(narrow, f"b{branch}_{node.name}")
+            narrower = narrow(node, values, kept[branch])
+            values[node.index] = body.emit(narrower, f"b{branch}_{node.name}")
         ends.append(values[cut.index])
     values = {cut.index: _merged(body, ends, merge)}
     for node in graph.nodes[cut.index + 1 :]:
@@ -119,26 +126,9 @@ def split_lcp_network(
         {
             node.name: (node.shape[1], len(kept[0][node.index]))
             for node in graph.nodes[: cut.index + 1]
-            if node.op in _LAYERS
+            if node.op in LAYERS
         },
     )
-
-
-_LAYERS = ("nn.conv2d", "matmul")
-
-
-def _classification_layer(graph: NetworkGraph) -> Node:
-    """Return the last layer with weights, which everything must pass."""
-    layers = [node for node in graph.nodes if node.op in _LAYERS]
-    if not layers:
-        raise PlanError("lcp: the network has no layers with weights")
-    last = layers[-1]
-    if len(graph.outputs) != 1 or last.index not in graph.cuts():
-        raise PlanError(
-            f"lcp: {last.name} is the last layer with weights, and not all results come from it "
-            f"alone; networks for classification can be divided into branches"
-        )
-    return last
 
 
 def _end_of_branches(graph: NetworkGraph, last: Node) -> Node:
@@ -146,9 +136,9 @@ def _end_of_branches(graph: NetworkGraph, last: Node) -> Node:
 
     The paper's layer counts say so: ResNet-18-split2 has three pools, of which one is shared.
     """
-    end = graph.nodes[_data(last)]
+    end = graph.nodes[data_of(last)]
     while end.op in ("mean", "reshape"):
-        end = graph.nodes[_data(end)]
+        end = graph.nodes[data_of(end)]
     if end.op == "input":
         raise PlanError(f"lcp: {last.name} is the only layer; there is nothing to divide")
     return end
@@ -158,79 +148,13 @@ def _check_groups(nodes: Sequence[Node], channels: Channels, branches: int) -> N
     """Refuse grouped convolutions of too few groups: one whole group would be more than a share."""
     for node in nodes:
         if node.op == "nn.conv2d" and int(node.call.attrs.groups) > 1:
-            (part,) = channels.layouts[_data(node)]
+            (part,) = channels.layouts[data_of(node)]
             group = channels.groups[part.group]
             if part.size > 1 and group.width < branches and not group.fixed:
                 raise PlanError(
                     f"{node.name}: a convolution in groups that stay whole can be divided into "
                     f"{group.width} branches at most, not {branches}"
                 )
-
-
-def _data(node: Node) -> int:
-    """Return the node that a layer or reduction reads."""
-    return next(operand for operand in node.operands if isinstance(operand, int))
-
-
-def _narrow(node: Node, values: Mapping[int, Any], kept: Mapping[int, Indices]) -> Any:
-    """Return a node's operator on narrower operands; its result has the kept channels."""
-    own = kept[node.index]
-    if node.op == "nn.conv2d" or node.op == "matmul":
-        data = _data(node)
-        return _layer(node, values[data], _narrow_weight(node, kept[data], own))
-    if node.op == "reshape":
-        axis = channel_axis(node.shape)
-        sizes = (*node.shape[:axis], len(own), *node.shape[axis + 1 :])
-        return R.reshape(values[_data(node)], sizes)
-    return _with_operands(
-        node,
-        [
-            _narrow_constant(node, operand, own) if isinstance(operand, Constant)
-            else values[operand]
-            for operand in node.operands
-        ],
-    )  # fmt: skip
-
-
-def _narrow_weight(node: Node, inputs: Indices, outputs: Indices) -> NDArray[np.float32]:
-    """Return the weights between the kept channels, [out, in / groups, ...] or dense [in, out]."""
-    weight = _weight(node)
-    if node.op == "matmul":
-        return weight[inputs][:, outputs]
-    grouped = int(node.call.attrs.groups) > 1
-    return weight[outputs] if grouped else weight[outputs][:, inputs]
-
-
-def _weight(node: Node) -> NDArray[np.float32]:
-    weight = node.operands[1]
-    assert isinstance(weight, Constant)
-    return np.asarray(np.from_dlpack(weight.expr.value), np.float32)
-
-
-def _narrow_constant(node: Node, constant: Constant, kept: Indices) -> Any:
-    """Return the part of a constant operand that belongs to the kept channels."""
-    rank = len(constant.shape)
-    behind = len(node.shape) - channel_axis(node.shape)  # axes from the channels to the last
-    axis = 0 if node.op == "nn.prelu" else rank - behind
-    if not 0 <= axis < rank or constant.shape[axis] == 1:
-        return constant.expr
-    return relax.const(np.from_dlpack(constant.expr.value).take(kept, axis=axis))
-
-
-def _layer(node: Node, data: Any, weight: NDArray[np.float32]) -> Any:
-    """Return a convolution or dense layer with other weights."""
-    attrs, constant = node.call.attrs, relax.const(np.ascontiguousarray(weight))
-    if node.op == "matmul":
-        return R.matmul(data, constant, out_dtype=attrs.out_dtype)
-    return R.nn.conv2d(
-        data,
-        constant,
-        strides=list(attrs.strides),
-        padding=list(attrs.padding),
-        dilation=list(attrs.dilation),
-        groups=int(data.ty.shape[1]) // weight.shape[1],
-        out_dtype=attrs.out_dtype,
-    )
 
 
 def _merged(body: Body, ends: Sequence[Any], merge: Merge) -> Any:
@@ -256,12 +180,12 @@ def _of_head(
     if node.index < last.index:  # pooling or flattening, of all branches' channels
         own = [branch[node.index] for branch in kept]
         merged = np.concatenate(own) if merge == "concat" else own[0]
-        return _narrow(node, values, {node.index: merged})
+        return narrow(node, values, {node.index: merged})
     if node is last:
-        data = _data(node)
+        data = data_of(node)
         weight = _merged_weight(node, [branch[data] for branch in kept], merge)
-        return _layer(node, values[data], weight)
-    return _with_operands(
+        return with_weight(node, values[data], weight)
+    return with_operands(
         node, [o.expr if isinstance(o, Constant) else values[o] for o in node.operands]
     )
 
@@ -273,7 +197,7 @@ def _merged_weight(node: Node, kept: Sequence[Indices], merge: Merge) -> NDArray
     mean of theirs.
     """
     axis = 0 if node.op == "matmul" else 1
-    weight = np.moveaxis(_weight(node), axis, 0)
+    weight = np.moveaxis(weight_of(node), axis, 0)
     times = np.bincount(np.concatenate(kept), minlength=len(weight)).astype(np.float32)
     shares = weight / np.maximum(times, 1).reshape(-1, *[1] * (weight.ndim - 1))
     if merge == "concat":
@@ -281,17 +205,3 @@ def _merged_weight(node: Node, kept: Sequence[Indices], merge: Merge) -> NDArray
     else:
         merged = np.stack([shares[channels] for channels in kept]).mean(axis=0)
     return np.moveaxis(merged, 0, axis).astype(np.float32)
-
-
-def _with_operands(node: Node, operands: Sequence[Any]) -> Any:
-    """Return a node's call with other operands in their order."""
-    left = iter(operands)
-
-    def replaced(arg: Any) -> Any:
-        if isinstance(arg, relax.Tuple):
-            return relax.Tuple([replaced(field) for field in arg.fields])
-        return next(left) if isinstance(arg, relax.Var) or is_constant(arg) else arg
-
-    return relax.Call(
-        node.call.op, list(map(replaced, node.call.args)), node.call.attrs, node.call.ty_args
-    )
