@@ -197,3 +197,37 @@ def _add(net: Net, h: Any, layer: Layer) -> Any:
         h, layer.channels, layer.kernel, layer.stride, pads, layer.dilation,
         depthwise=layer.kind == "depthwise",
     )  # fmt: skip
+
+
+ClassifierLayer = tuple[str, int, int]
+"""Kind, width and kernel."""
+
+CLASSIFIER_LAYERS: st.SearchStrategy[list[ClassifierLayer]] = st.lists(
+    st.tuples(
+        st.sampled_from(["conv", "depthwise", "max", "average", "residual"]),
+        st.integers(1, 9),
+        st.sampled_from([1, 3]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def classifier(layers: list[ClassifierLayer], fork: bool, seed: int) -> tvm.IRModule:
+    """A convolution, the drawn layers, a fork of two where wanted, and a dense layer."""
+
+    def body(net: Net, h: Any) -> Any:
+        h = net.conv(h, 8)
+        for kind, width, kernel in layers:
+            if kind == "residual":
+                h = net.residual(h, kernel)
+            elif kind in ("max", "average"):
+                h = net.pool(h, kernel, 1, kernel // 2, kind == "average")
+            else:
+                same = (kernel // 2,) * 4
+                h = net.conv(h, width, (kernel, kernel), 1, same, depthwise=kind == "depthwise")
+        if fork:
+            h = net.concat(net.conv(h, 5), net.conv(h, 3))
+        return net.head(h)
+
+    return Net(2, 6, 7, seed=seed).build(body)

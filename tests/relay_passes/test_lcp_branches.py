@@ -23,7 +23,11 @@ from tests.frontend.models import random_input
 from tests.frontend.models import run as run_onnx
 from tests.quantise.float_builder import Floats, network, pictures, small_residual
 from tests.reference import evaluate, evaluate_all
-from tests.relay_passes.spatial_networks import Net
+from tests.relay_passes.spatial_networks import (
+    CLASSIFIER_LAYERS,
+    ClassifierLayer,
+    classifier,
+)
 from tests.tables.architectures import conv_net, mobilenet, resnet
 from tests.tables.counting import count
 
@@ -192,42 +196,19 @@ def test_a_split_network_quantises() -> None:
     assert np.abs(got - wanted).max() < 0.05
 
 
-LAYERS = st.lists(
-    st.tuples(
-        st.sampled_from(["conv", "depthwise", "max", "average", "residual"]),
-        st.integers(1, 9),
-        st.sampled_from([1, 3]),
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-def drawn(layers: list[tuple[str, int, int]], fork: bool, seed: int) -> tvm.IRModule:
-    def body(net: Net, h: Any) -> Any:
-        h = net.conv(h, 8)
-        for kind, width, kernel in layers:
-            if kind == "residual":
-                h = net.residual(h, kernel)
-            elif kind in ("max", "average"):
-                h = net.pool(h, kernel, 1, kernel // 2, kind == "average")
-            else:
-                same = (kernel // 2,) * 4
-                h = net.conv(h, width, (kernel, kernel), 1, same, depthwise=kind == "depthwise")
-        if fork:
-            h = net.concat(net.conv(h, 5), net.conv(h, 3))
-        return net.head(h)
-
-    return Net(2, 6, 7, seed=seed).build(body)
-
-
 @settings(max_examples=40, deadline=None)
-@given(LAYERS, st.booleans(), st.integers(1, 5), st.sampled_from([0, 40]), st.integers(0, 99))
+@given(
+    CLASSIFIER_LAYERS,
+    st.booleans(),
+    st.integers(1, 5),
+    st.sampled_from([0, 40]),
+    st.integers(0, 99),
+)
 def test_drawn_networks(
-    layers: list[tuple[str, int, int]], fork: bool, branches: int, fatten: float, seed: int
+    layers: list[ClassifierLayer], fork: bool, branches: int, fatten: float, seed: int
 ) -> None:
     """Widths as said, no edge between branches, and onnxruntime computes the same."""
-    module = drawn(layers, fork, seed)
+    module = classifier(layers, fork, seed)
     fatten = fatten if branches > 1 else 0
     split = split_lcp_network(module, branches, fatten=fatten)
     for width, narrow in split.widths.values():
