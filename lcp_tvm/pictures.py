@@ -62,13 +62,21 @@ def load_pixels(path: Path | str, preprocess: Preprocess) -> Pixels:
     ------
     InputError : as `load_picture`.
     """
-    picture = _open(Path(path), "L" if preprocess.channels == "L" else "RGB")
-    picture = _resize(picture, preprocess)
+    return picture_pixels(_open(Path(path), _mode(preprocess)), preprocess)[None]
+
+
+def picture_pixels(picture: Image.Image, preprocess: Preprocess) -> Pixels:
+    """Return a decoded picture as uint8 [C, H, W], of the size and channels of the network."""
+    picture = _resize(picture.convert(_mode(preprocess)), preprocess)
     values = np.asarray(picture, np.uint8)  # [H, W] or [H, W, 3]
     values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
     if preprocess.channels == "BGR":
         values = values[::-1]
-    return np.ascontiguousarray(values[None])
+    return np.ascontiguousarray(values)
+
+
+def _mode(preprocess: Preprocess) -> str:
+    return "L" if preprocess.channels == "L" else "RGB"
 
 
 def _open(path: Path, mode: str) -> Image.Image:
