@@ -21,7 +21,7 @@ endif
 .PHONY: help demo test lint native-check format clean
 
 help:
-	@echo "make demo    compile the bundled network and run it on a simulated board"
+	@echo "make demo    run a network of two branches on two simulated boards"
 	@echo "make test    run all tests"
 	@echo "make lint    check style and types"
 	@echo "make native-check  check the C++ sources: style, clang-tidy, sanitizers"

@@ -105,6 +105,7 @@ def test_what_may_be_left_out() -> None:
         ("rpi3", ["rpi3"] * 10, PAPER),
         ("deepthings-6", ["rpi3"] * 7, PAPER),
         ("pynq-2", ["pynq_z1"] * 2, Network("switched", 1000, 0.3)),
+        ("pynq-2-pc", ["pynq_z1"] * 2 + ["x86"], Network("switched", 1000, 0.3)),
         ("t2-micro-8", ["t2.micro"] * 8, None),
         ("mixed-8", ["rpi3"] * 5 + ["rpi4"] * 2 + ["pynq_z1", "x86"], None),
     ],
