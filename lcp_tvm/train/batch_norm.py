@@ -1,0 +1,45 @@
+"""Batch norm between a layer's product and its bias."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+EPSILON = 1e-5
+MOMENTUM = 0.1  # of the running statistics: what a new batch counts
+
+
+class Norm(nn.Module):
+    """``gamma * (x - mean) / sqrt(variance + EPSILON) + bias``, over channels, axis 1.
+
+    While training, mean and variance are the batch's, and running ones are kept for inference.
+    """
+
+    gamma: nn.Parameter
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """A norm that only subtracts the mean: gamma undoes the division."""
+        super().__init__()
+        self.gamma = nn.Parameter(torch.sqrt(variance + EPSILON))
+        self.register_buffer("mean", mean)
+        self.register_buffer("variance", variance)
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(
+            x, self.mean, self.variance, self.gamma, bias, self.training, MOMENTUM, EPSILON
+        )
+
+    def reset(self) -> None:
+        """Forget all statistics: nothing is learnt yet."""
+        with torch.no_grad():
+            self.gamma.fill_(1)
+            self.mean.zero_()
+            self.variance.fill_(1)
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the factor and offset per channel that it is in inference, float64."""
+        factor = self.gamma.detach().double() / torch.sqrt(self.variance.double() + EPSILON)
+        return factor, -self.mean.double() * factor

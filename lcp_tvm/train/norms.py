@@ -1,0 +1,89 @@
+"""How training begins: norms for a network that has none, and weights as if nothing was learnt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from lcp_tvm.train.batch_norm import Norm
+from lcp_tvm.train.layer import Layer
+from lcp_tvm.train.torch_network import TorchNetwork
+
+CHUNK = 128  # pictures at a time
+
+Deviation = Callable[[Layer], float]
+"""The standard deviation of a layer's first weights."""
+
+
+def lcp_deviation(_layer: Layer) -> float:
+    """LCP, section 4.1: the same for all layers."""
+    return 4e-2
+
+
+def he_deviation(layer: Layer) -> float:
+    """He et al. 2015: what is left of a signal through ReLUs neither grows nor fades."""
+    return math.sqrt(2 / layer.inputs)
+
+
+def add_norms(network: TorchNetwork, pictures: torch.Tensor) -> None:
+    """Put a batch norm behind the product of every layer but the last.
+
+    The network's function in inference stays the same: a norm's factor is the deviation that its
+    products have on ``pictures`` [N, C, H, W], and the bias takes their mean back.
+    """
+    layers = list(network.layers.values())[:-1]
+    sums = {layer: _Sums() for layer in layers}
+    hooks = [layer.register_forward_pre_hook(sums[layer].add) for layer in layers]
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        for chunk in torch.split(pictures, CHUNK):
+            network(chunk)
+        for hook in hooks:
+            hook.remove()
+        for layer in layers:
+            mean, variance = sums[layer].statistics()
+            layer.norm = Norm(mean, variance)
+            layer.bias.add_(mean)
+    network.train(training)
+
+
+@dataclass(slots=True, eq=False)
+class _Sums:
+    """Per channel, over all pictures so far: how many products, their sum, their squares."""
+
+    count: int = 0
+    total: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+    squares: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def add(self, layer: nn.Module, operands: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(layer, Layer)
+        products = layer.product(*operands).double().transpose(0, 1).flatten(1)
+        self.count += products.shape[1]
+        self.total = self.total + products.sum(1)
+        self.squares = self.squares + products.square().sum(1)
+
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and variance, float32."""
+        mean = self.total / self.count
+        variance = self.squares / self.count - mean.square()
+        return mean.float(), variance.clamp(min=0).float()
+
+
+def reset(network: TorchNetwork, seed: int, deviation: Deviation = lcp_deviation) -> None:
+    """Forget what was learnt: normal weights, biases 0, norms as they begin.
+
+    The weights are a function of ``seed`` and the layers' shapes alone.
+    """
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in network.layers.values():
+            weight = torch.randn(layer.weight.shape, generator=random) * deviation(layer)
+            layer.weight.copy_(weight)
+            layer.bias.zero_()
+            if layer.norm is not None:
+                layer.norm.reset()

@@ -1,0 +1,224 @@
+"""A Relax network as a torch module that can be trained, and back."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from torch import nn
+from tvm import relax
+
+from lcp_tvm.errors import ModelError
+from lcp_tvm.quantise.graph import Emit, op_name, rebuild, with_biases
+from lcp_tvm.train.layer import Layer, Slope
+from lcp_tvm.train.operators import build, build_product
+from lcp_tvm.train.sites import Place, Site, bindings_of, find_sites, find_slopes
+
+
+def to_torch(module: tvm.IRModule) -> TorchNetwork:
+    """Return the torch form of ``main``, float Relax after `clean_up`.
+
+    Raises
+    ------
+    ModelError
+        An operator has no torch form, or mixes the pictures of a batch.
+    """
+    return TorchNetwork(with_biases(module))
+
+
+def to_relax(module: tvm.IRModule, network: TorchNetwork) -> tvm.IRModule:
+    """Return ``module`` with the numbers that ``network``, made from it, has learnt.
+
+    Every layer has a bias then; norms are folded into weights and biases.
+    """
+    module = with_biases(module)
+    bindings = bindings_of(module)
+    new: dict[tuple[str, int], relax.Expr] = {}
+
+    def put(place: Place, value: torch.Tensor, shape: Sequence[int]) -> None:
+        array = np.ascontiguousarray(value.detach().cpu().numpy()).reshape(shape)
+        new[place.binding, place.argument] = relax.const(array)
+
+    for site in find_sites(bindings):
+        weight, bias = network.layers[site.product].in_relax()
+        put(site.weight, weight, site.weight.value.shape)
+        put(site.bias, bias, _bias_shape(site))
+    for name, place in find_slopes(bindings).items():
+        put(place, network.slopes[name].weight, place.value.shape)
+
+    def rewrite(name: str, expr: relax.Expr, emit: Emit) -> relax.Expr:
+        if isinstance(expr, relax.Call):
+            args = [new.get((name, index), arg) for index, arg in enumerate(expr.args)]
+            expr = relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+        return emit(expr, name)
+
+    return rebuild(module, rewrite)
+
+
+def _bias_shape(site: Site) -> tuple[int, ...]:
+    """The constant's own shape, unless one number stood for all channels."""
+    if site.bias.value.size == site.channels:
+        return site.bias.value.shape
+    return (site.channels,) if site.weight.value.ndim == 2 else (1, site.channels, 1, 1)
+
+
+class TorchNetwork(nn.Module):
+    """The torch form of ``main``: a picture batch [N, C, H, W] to [N, classes], any N.
+
+    Weights and biases of layers and slopes of PReLUs are parameters, named after the Relax
+    variable; all other constants are buffers, which no checkpoint has.
+
+    Attributes
+    ----------
+    layers : by the Relax variable of the product, in order of computation.
+    slopes : by the Relax variable of the PReLU.
+    """
+
+    layers: Mapping[str, Layer]
+    slopes: Mapping[str, Slope]
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        """Every layer of ``module`` has a bias (`with_biases`)."""
+        super().__init__()
+        function, bindings = module["main"], bindings_of(module)
+        sites = {site.sum: site for site in find_sites(bindings)}
+        layers = {site.product: _layer(site, bindings[site.product]) for site in sites.values()}
+        slopes = {
+            name: Slope(build(name, bindings[name]), _tensor(place.value))
+            for name, place in find_slopes(bindings).items()
+        }
+        # A colon keeps names of variables and attributes of nn.Module apart.
+        for name, part in (layers | slopes).items():
+            self.add_module(f"{name}:", part)
+        self.layers, self.slopes = layers, slopes
+
+        program = _Program({function.params[0].name: 0})
+        for name, expr in bindings.items():
+            if name in sites:
+                program.add(
+                    name, layers[sites[name].product], bindings[sites[name].product].args[0]
+                )
+                program.places[sites[name].product] = program.places[name]
+            elif name in slopes:
+                program.add(name, slopes[name], expr.args[0])
+            elif name not in layers:  # those are computed with their bias
+                program.bind(name, expr)
+        self._constants = nn.ModuleList(program.constants)
+        self._steps, self._places = program.steps, program.places
+        (self._result,) = program.operands(function.body.body)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self._evaluate(x)[self._result]
+        return result
+
+    def values(self, x: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return variables by name, and the result of the network under "".
+
+        A product's name stands for its layer: the sum with the bias.
+        """
+        values = self._evaluate(x)
+        places = {**{name: self._places[name] for name in names}, "": self._result}
+        return {name: values[place] for name, place in places.items()}
+
+    def _evaluate(self, x: torch.Tensor) -> list[Any]:
+        values: list[Any] = [x]
+        for step in self._steps:
+            values.append(step.compute(*[values[place] for place in step.operands]))
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What computes a value from which earlier ones."""
+
+    compute: Callable[..., Any]
+    operands: tuple[int, ...]
+
+
+class _Constant(nn.Module):
+    """A constant that training leaves as it is."""
+
+    value: torch.Tensor
+
+    def __init__(self, value: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value, persistent=False)
+
+    def forward(self) -> torch.Tensor:
+        return self.value
+
+
+@dataclass(slots=True)
+class _Program:
+    """Steps in order; step ``i`` makes value ``i + 1``, value 0 is the input.
+
+    ``places`` has the number of each variable's value.
+    """
+
+    places: dict[str, int]
+    steps: list[_Step] = field(default_factory=list)
+    constants: list[_Constant] = field(default_factory=list)
+
+    def bind(self, name: str, expr: relax.Expr) -> None:
+        """Add the step of a binding."""
+        if isinstance(expr, relax.Var):
+            self.places[name] = self.places[expr.name]
+        elif isinstance(expr, relax.TupleGetItem):
+            self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
+        elif isinstance(expr, relax.Call):
+            function = build(name, expr)
+            _check_batch(name, expr)
+            self.add(name, function, *expr.args)
+        else:
+            raise ModelError(
+                f"cannot train {name}: {type(expr).__name__} is no call of an operator"
+            )
+
+    def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
+        operands = tuple(place for arg in args for place in self.operands(arg))
+        self.places[name] = self._append(compute, operands)
+
+    def operands(self, arg: relax.Expr) -> list[int]:
+        """Return the values that an argument stands for: tuples are opened, sizes left out."""
+        if isinstance(arg, relax.Var):
+            return [self.places[arg.name]]
+        if isinstance(arg, relax.Tuple):
+            return [place for part in arg.fields for place in self.operands(part)]
+        if isinstance(arg, tvm.ir.GenericConst):
+            self.constants.append(_Constant(_tensor(arg.value.numpy())))
+            return [self._append(self.constants[-1], ())]
+        return []
+
+    def _append(self, compute: Callable[..., Any], operands: tuple[int, ...]) -> int:
+        self.steps.append(_Step(compute, operands))
+        return len(self.steps)
+
+
+def _check_batch(name: str, call: relax.Call) -> None:
+    """Refuse a result whose first axis is not the batch."""
+    fields = call.ty.fields if isinstance(call.ty, relax.TupleType) else [call.ty]
+    if any(len(field.shape) == 0 or int(field.shape[0]) != 1 for field in fields):
+        raise ModelError(
+            f"cannot train {name} = {call.op.name}: its result of shape "
+            f"{[int(size) for size in fields[0].shape]} has no axis left for a batch of pictures"
+        )
+
+
+def _layer(site: Site, call: relax.Call) -> Layer:
+    bias = np.broadcast_to(site.bias.value.reshape(-1), (site.channels,))
+    return Layer(
+        build_product(site.product, call),
+        _tensor(site.weight.value),
+        _tensor(bias),
+        outputs=0 if op_name(call) == "nn.conv2d" else 1,
+        groups=int(call.attrs.groups) if op_name(call) == "nn.conv2d_transpose" else 1,
+    )
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(values))
