@@ -62,7 +62,7 @@ class _Sums:
 
     def add(self, layer: nn.Module, operands: tuple[torch.Tensor, ...]) -> None:
         assert isinstance(layer, Layer)
-        products = layer.product(*operands).double().transpose(0, 1).flatten(1)
+        products = layer.products(*operands).double().transpose(0, 1).flatten(1)
         self.count += products.shape[1]
         self.total = self.total + products.sum(1)
         self.squares = self.squares + products.square().sum(1)

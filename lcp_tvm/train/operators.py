@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tvm import relax
 from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import op_name, shape_of
 from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
+from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.resize import interpolation
 
 Function = Callable[..., Any]
@@ -26,8 +28,23 @@ Function = Callable[..., Any]
 
 Builder = Callable[[str, relax.Call], Function]
 
-Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""(data, weight, bias or None) -> sum of products."""
+Sum = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""(data, weight, bias or None) -> sums of products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A convolution, transposed convolution or dense layer.
+
+    Attributes
+    ----------
+    axis : of output channels in the weight.
+    groups : how often that axis is meant: a transposed convolution's groups lie along axis 0.
+    """
+
+    compute: Sum
+    axis: int
+    groups: int = 1
 
 
 def build(name: str, call: relax.Call) -> Function:
@@ -45,8 +62,10 @@ def build(name: str, call: relax.Call) -> Function:
 
 
 def build_product(name: str, call: relax.Call) -> Product:
-    """Return a convolution, transposed convolution or dense layer that takes a bias too."""
-    return _PRODUCTS[op_name(call)](name, call)
+    """Return what a layer does with its weight and bias."""
+    op = op_name(call)
+    groups = int(call.attrs.groups) if op == "nn.conv2d_transpose" else 1
+    return Product(_SUMS[op](name, call), axis=0 if op == "nn.conv2d" else 1, groups=groups)
 
 
 def _refusal(name: str, call: relax.Call, reason: str) -> ModelError:
@@ -82,7 +101,7 @@ def _same(function: Function) -> Builder:
 # Products ---------------------------------------------------------------------------------------
 
 
-def _conv2d(name: str, call: relax.Call) -> Product:
+def _conv2d(name: str, call: relax.Call) -> Sum:
     attrs = call.attrs
     _require(name, call, "data_layout", ("NCHW",))
     _require(name, call, "kernel_layout", ("OIHW",))
@@ -96,7 +115,7 @@ def _conv2d(name: str, call: relax.Call) -> Product:
     return lambda x, w, b: F.conv2d(F.pad(x, sides), w, b, strides, 0, dilation, groups)
 
 
-def _conv2d_transpose(name: str, call: relax.Call) -> Product:
+def _conv2d_transpose(name: str, call: relax.Call) -> Sum:
     attrs = call.attrs
     _require(name, call, "data_layout", ("NCHW",))
     _require(name, call, "kernel_layout", ("IOHW",))
@@ -117,7 +136,7 @@ def _conv2d_transpose(name: str, call: relax.Call) -> Product:
     return cropped
 
 
-def _matmul(name: str, call: relax.Call) -> Product:
+def _matmul(name: str, call: relax.Call) -> Sum:
     _require(name, call, "out_dtype", ("None", "", "float32"))
 
     def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
@@ -126,17 +145,17 @@ def _matmul(name: str, call: relax.Call) -> Product:
     return product
 
 
-_PRODUCTS: dict[str, Callable[[str, relax.Call], Product]] = {
+_SUMS: dict[str, Callable[[str, relax.Call], Sum]] = {
     "nn.conv2d": _conv2d,
     "nn.conv2d_transpose": _conv2d_transpose,
     "matmul": _matmul,
 }
 
 
-def _without_bias(product: Callable[[str, relax.Call], Product]) -> Builder:
+def _without_bias(make: Callable[[str, relax.Call], Sum]) -> Builder:
     def builder(name: str, call: relax.Call) -> Function:
-        function = product(name, call)
-        return lambda x, w: function(x, w, None)
+        compute = make(name, call)
+        return lambda x, w: compute(x, w, None)
 
     return builder
 
@@ -365,16 +384,8 @@ def _dequantize(name: str, call: relax.Call) -> Function:
     return lambda q, _scale, _zero: q * 2.0**-bits
 
 
-def fake_quantise(x: torch.Tensor, bits: int) -> torch.Tensor:
-    """Round to int8 with ``bits`` fraction bits and back; the gradient passes where it fits.
-
-    A straight-through estimator: 1 inside of what int8 can say, 0 outside.
-    """
-    return torch.fake_quantize_per_tensor_affine(x.float(), 2.0**-bits, 0, -128, 127)
-
-
 _BUILDERS: dict[str, Builder] = {
-    **{op: _without_bias(product) for op, product in _PRODUCTS.items()},
+    **{op: _without_bias(make) for op, make in _SUMS.items()},
     "abs": _same(torch.abs),
     "add": _same(torch.add),
     "astype": _astype,

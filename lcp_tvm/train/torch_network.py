@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,11 @@ from torch import nn
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
-from lcp_tvm.quantise.graph import Emit, op_name, rebuild, with_biases
-from lcp_tvm.train.layer import Layer, Slope
+from lcp_tvm.quantise.graph import Emit, rebuild, with_biases
+from lcp_tvm.train.fake_quantise import fake_quantise
+from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
 from lcp_tvm.train.operators import build, build_product
-from lcp_tvm.train.sites import Place, Site, bindings_of, find_sites, find_slopes
+from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 
 
 def to_torch(module: tvm.IRModule) -> TorchNetwork:
@@ -41,15 +43,15 @@ def to_relax(module: tvm.IRModule, network: TorchNetwork) -> tvm.IRModule:
     new: dict[tuple[str, int], relax.Expr] = {}
 
     def put(place: Place, value: torch.Tensor, shape: Sequence[int]) -> None:
-        array = np.ascontiguousarray(value.detach().cpu().numpy()).reshape(shape)
-        new[place.binding, place.argument] = relax.const(array)
+        array = place.store(value.detach().cpu().numpy())
+        new[place.binding, place.argument] = relax.const(np.ascontiguousarray(array).reshape(shape))
 
     for site in find_sites(bindings):
         weight, bias = network.layers[site.product].in_relax()
-        put(site.weight, weight, site.weight.value.shape)
+        put(site.weight, weight, site.weight.stored.shape)
         put(site.bias, bias, _bias_shape(site))
     for name, place in find_slopes(bindings).items():
-        put(place, network.slopes[name].weight, place.value.shape)
+        put(place, network.slopes[name].weight, place.stored.shape)
 
     def rewrite(name: str, expr: relax.Expr, emit: Emit) -> relax.Expr:
         if isinstance(expr, relax.Call):
@@ -62,9 +64,9 @@ def to_relax(module: tvm.IRModule, network: TorchNetwork) -> tvm.IRModule:
 
 def _bias_shape(site: Site) -> tuple[int, ...]:
     """The constant's own shape, unless one number stood for all channels."""
-    if site.bias.value.size == site.channels:
-        return site.bias.value.shape
-    return (site.channels,) if site.weight.value.ndim == 2 else (1, site.channels, 1, 1)
+    if site.bias.stored.size == site.channels:
+        return site.bias.stored.shape
+    return (site.channels,) if site.weight.stored.ndim == 2 else (1, site.channels, 1, 1)
 
 
 class TorchNetwork(nn.Module):
@@ -97,16 +99,20 @@ class TorchNetwork(nn.Module):
             self.add_module(f"{name}:", part)
         self.layers, self.slopes = layers, slopes
 
-        program = _Program({function.params[0].name: 0})
+        program, pairs = _Program({function.params[0].name: 0}), find_pairs(bindings)
+        inside = _inside(sites.values(), pairs.values())
         for name, expr in bindings.items():
             if name in sites:
-                program.add(
-                    name, layers[sites[name].product], bindings[sites[name].product].args[0]
-                )
-                program.places[sites[name].product] = program.places[name]
+                product = sites[name].product
+                program.add(name, layers[product], bindings[product].args[0])
+                program.places[product] = program.places[name]
             elif name in slopes:
                 program.add(name, slopes[name], expr.args[0])
-            elif name not in layers:  # those are computed with their bias
+            elif name in pairs:
+                quantised, bits = pairs[name]
+                rounded = functools.partial(fake_quantise, bits=bits)
+                program.add(name, rounded, bindings[quantised].args[0])
+            elif name not in inside:
                 program.bind(name, expr)
         self._constants = nn.ModuleList(program.constants)
         self._steps, self._places = program.steps, program.places
@@ -209,15 +215,20 @@ def _check_batch(name: str, call: relax.Call) -> None:
         )
 
 
+def _inside(sites: Iterable[Site], pairs: Iterable[tuple[str, int]]) -> set[str]:
+    """Return the bindings that a layer, or what rounds to int8, does with its own."""
+    places = {place.binding for site in sites for place in (site.weight, site.bias)}
+    own = {name for site in sites for name in (site.product, *places)}
+    return own.union(quantised for quantised, _ in pairs)
+
+
 def _layer(site: Site, call: relax.Call) -> Layer:
-    bias = np.broadcast_to(site.bias.value.reshape(-1), (site.channels,))
-    return Layer(
-        build_product(site.product, call),
-        _tensor(site.weight.value),
-        _tensor(bias),
-        outputs=0 if op_name(call) == "nn.conv2d" else 1,
-        groups=int(call.attrs.groups) if op_name(call) == "nn.conv2d_transpose" else 1,
-    )
+    product, weight = build_product(site.product, call), _tensor(site.weight.value)
+    bias = _tensor(np.broadcast_to(site.bias.value.reshape(-1), (site.channels,)))
+    if site.weight.bits is None:
+        return Layer(product, weight, bias)
+    grid = site.accumulator if site.bias.bits is None else site.bias.bits
+    return QuantisedLayer(product, weight, bias, site.weight.bits, grid)
 
 
 def _tensor(values: Any) -> torch.Tensor:
