@@ -1,0 +1,64 @@
+"""What a trained network is worth and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from networks import LABELS
+
+from lcp_tvm.frontend.load import load_network
+from lcp_tvm.network import Network
+from lcp_tvm.relay_passes.network_graph import read_graph
+from lcp_tvm.relay_passes.piece import carve
+from lcp_tvm.relay_passes.split import whole
+from lcp_tvm.train.batches import batches_of
+from lcp_tvm.train.data import Pictures, read_data
+from lcp_tvm.train.torch_network import TorchNetwork, to_torch
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Facts of a network.
+
+    Attributes
+    ----------
+    accuracy : share of the test pictures that are right.
+    parameters : weights and biases of all branches.
+    macs : multiply-accumulates of a picture, of all branches.
+    """
+
+    accuracy: float
+    parameters: int
+    macs: int
+
+
+def measure(path: Path, data: Path) -> Measured:
+    """Measure a network's file on all test pictures of a data set."""
+    network = load_network(path)
+    form = to_torch(network.module)
+    test = read_data(data, network, labelled=True, classes=len(LABELS), part="test",
+                     progress=lambda what, part: None)  # fmt: skip
+    return Measured(
+        _accuracy(form, test, network),
+        sum(layer.weight.numel() + layer.bias.numel() for layer in form.layers.values()),
+        _macs(network),
+    )
+
+
+def _accuracy(form: TorchNetwork, test: Pictures, network: Network) -> float:
+    batches = batches_of(test, network.preprocess, BATCH)
+    right = 0
+    with torch.no_grad():
+        for step in range(batches.steps):
+            pixels, classes = batches.plain(step)
+            right += int((form(pixels).argmax(1) == classes).sum())
+    return right / len(test)
+
+
+def _macs(network: Network) -> int:
+    graph = read_graph(network.module)
+    return carve(graph, whole(graph, graph.outputs), graph.inputs).macs

@@ -1,0 +1,102 @@
+"""What is trained, in which order, by which command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+BRANCHES = (2, 4, 8)
+FATTENED = (10, 20, 30, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A kind of network.
+
+    Attributes
+    ----------
+    model : the variant that it is made of, None for an untrained network.
+    options : of ``lcp-tvm train``.
+    """
+
+    model: str | None
+    options: tuple[str, ...]
+
+
+def _variants() -> Iterator[tuple[str, Variant]]:
+    yield "original", Variant(None, ("--split", "none", "--from-scratch", "--labels"))
+    for branches in BRANCHES:
+        name = f"split{branches}"
+        split = ("--split", f"lcp:{branches}")
+        yield name, Variant("original", (*split, "--labels"))
+        for percent in FATTENED:
+            options = (*split, "--fatten", str(percent), "--labels")
+            yield f"{name}-f{percent}", Variant("original", options)
+        yield f"{name}-distilled", Variant("original", split)
+        yield f"{name}-int8", Variant(name, (*split, "--qat", "--labels"))
+        yield f"{name}-pruned45", Variant(name, (*split, "--prune", "0.45", "--labels"))
+
+
+VARIANTS = dict(_variants())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the table."""
+
+    network: str
+    variant: str
+    seed: int
+
+    @property
+    def file(self) -> str:
+        """Name of the trained network's file."""
+        return f"{self.network}-{self.variant}-{self.seed}.onnx"
+
+    @property
+    def model(self) -> Run | None:
+        """What it is made of, None for an untrained network."""
+        model = VARIANTS[self.variant].model
+        return None if model is None else Run(self.network, model, self.seed)
+
+    @property
+    def model_file(self) -> str:
+        """Name of the file that training begins with."""
+        return Run(self.network, "untrained", self.seed).file if not self.model else self.model.file
+
+    def command(self, epochs: int, data: str) -> list[str]:
+        """Return the command line that trains it, in the folder of all files."""
+        teacher = []
+        if self.model and self.model.variant != "original":
+            teacher = ["--teacher", Run(self.network, "original", self.seed).file]
+        settings = ["--epochs", str(epochs), "--seed", str(self.seed), "--threads", "1"]
+        return ["lcp-tvm", "train", self.model_file, *VARIANTS[self.variant].options, *teacher,
+                "--data", data, "--test", data, *settings, "-o", self.file]  # fmt: skip
+
+
+_SPLITS = tuple(f"split{branches}" for branches in BRANCHES)
+_FIRST = ("original", *_SPLITS, "split8-f40", *(f"{name}-distilled" for name in _SPLITS))
+_SMALLER = tuple(f"{name}-{kind}" for kind in ("int8", "pruned45") for name in _SPLITS)
+_JUDGED = ("cifarnet", "resnet")
+
+
+def all_runs() -> tuple[Run, ...]:
+    """Return all runs: first what the claims rest on, then the demo's, then what is spread."""
+    return tuple(
+        dict.fromkeys(
+            (
+                *_block(_JUDGED, _FIRST, (1,)),
+                *_block(("lenet",), _FIRST, (1,)),
+                *_block(("vgg",), ("original", "split2"), (1,)),
+                *_block(_JUDGED, _SMALLER, (1,)),
+                *_block((*_JUDGED, "lenet"), _FIRST, (2, 3)),
+                *_block(_JUDGED, _SMALLER, (2, 3)),
+                *_block((*_JUDGED, "lenet", "vgg"), VARIANTS, (1, 2, 3)),
+            )
+        )
+    )
+
+
+def _block(networks: Iterable[str], variants: Iterable[str], seeds: Iterable[int]) -> list[Run]:
+    names = tuple(networks)
+    return [Run(net, variant, seed) for seed in seeds for variant in variants for net in names]
