@@ -67,7 +67,7 @@ class Experiment:
             raise FailedRunError(f"{run.file}: exit status {status}; see {log}")
         seconds = round(time.monotonic() - begin)
         found = measure(self.folder / run.file, self.data)
-        accuracy = round(100 * found.accuracy, 2)
+        accuracy = round(found.accuracy, 2)
         return Row(run.network, run.variant, run.seed, accuracy, found.parameters, found.macs,
                    self.epochs, seconds, shlex.join(command))  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from networks import LABELS
 
 from lcp_tvm.frontend.load import load_network
@@ -13,11 +12,9 @@ from lcp_tvm.network import Network
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.piece import carve
 from lcp_tvm.relay_passes.split import whole
-from lcp_tvm.train.batches import batches_of
-from lcp_tvm.train.data import Pictures, read_data
-from lcp_tvm.train.torch_network import TorchNetwork, to_torch
-
-BATCH = 500
+from lcp_tvm.train.accuracy import accuracy
+from lcp_tvm.train.data import read_data
+from lcp_tvm.train.torch_network import to_torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Measured:
 
     Attributes
     ----------
-    accuracy : share of the test pictures that are right.
+    accuracy : percent of the test pictures that are right.
     parameters : weights and biases of all branches.
     macs : multiply-accumulates of a picture, of all branches.
     """
@@ -42,21 +39,12 @@ def measure(path: Path, data: Path) -> Measured:
     form = to_torch(network.module)
     test = read_data(data, network, labelled=True, classes=len(LABELS), part="test",
                      progress=lambda what, part: None)  # fmt: skip
+    assert test.classes is not None
     return Measured(
-        _accuracy(form, test, network),
+        accuracy(form, test, network.preprocess, test.classes),
         sum(layer.weight.numel() + layer.bias.numel() for layer in form.layers.values()),
         _macs(network),
     )
-
-
-def _accuracy(form: TorchNetwork, test: Pictures, network: Network) -> float:
-    batches = batches_of(test, network.preprocess, BATCH)
-    right = 0
-    with torch.no_grad():
-        for step in range(batches.steps):
-            pixels, classes = batches.plain(step)
-            right += int((form(pixels).argmax(1) == classes).sum())
-    return right / len(test)
 
 
 def _macs(network: Network) -> int:

@@ -1,0 +1,132 @@
+"""The scripts of examples/lcp_fashion_mnist: order of work, and the table made of its rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "examples" / "lcp_fashion_mnist"
+MODULES = ("experiment", "measure", "networks", "rows", "table", "variants")
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """The scripts as modules; they import each other by their bare names."""
+
+    experiment: ModuleType
+    rows: ModuleType
+    table: ModuleType
+    variants: ModuleType
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import experiment
+    import rows
+    import table
+    import variants
+
+    yield Scripts(experiment, rows, table, variants)
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@dataclass(eq=False)
+class Trained:
+    """Stands in for `Experiment`: remembers what it was asked for; some runs fail."""
+
+    rows: ModuleType
+    failing: set[str] = field(default_factory=set)
+    done: list[str] = field(default_factory=list)
+    error: type[Exception] = Exception
+
+    def has(self, run: Any) -> bool:
+        return run is None or run.file in self.done
+
+    def carry_out(self, run: Any) -> Any:
+        assert self.has(run.model)
+        if run.file in self.failing:
+            raise self.error(f"{run.file}: exit status 2")
+        self.done.append(run.file)
+        return self.rows.Row(run.network, run.variant, run.seed, 90.0, 10, 100, 1, 1, "")
+
+
+def test_what_the_claims_rest_on_comes_first(scripts: Scripts) -> None:
+    runs = scripts.variants.all_runs()
+    assert len(runs) == len(set(runs)) == 4 * 3 * len(scripts.variants.VARIANTS)
+    assert [run.file for run in runs[:4]] == [
+        "cifarnet-original-1.onnx",
+        "resnet-original-1.onnx",
+        "cifarnet-split2-1.onnx",
+        "resnet-split2-1.onnx",
+    ]
+    for number, run in enumerate(runs):
+        assert run.model is None or run.model in runs[:number]
+
+
+def test_a_command_says_all_that_a_network_is_made_of(scripts: Scripts) -> None:
+    run = scripts.variants.Run("resnet", "split8-pruned45", 3)
+    assert " ".join(run.command(epochs=12, data="/data")) == (
+        "lcp-tvm train resnet-split8-3.onnx --split lcp:8 --prune 0.45 --labels "
+        "--teacher resnet-original-3.onnx --data /data --test /data --epochs 12 --seed 3 "
+        "--threads 1 -o resnet-split8-pruned45-3.onnx"
+    )
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_run_waits_for_what_it_is_made_of(scripts: Scripts, jobs: int) -> None:
+    runs = [run for run in scripts.variants.all_runs() if run.seed == 1]
+    trained, reported = Trained(scripts.rows), []
+    failures = scripts.experiment.run_all(runs, trained, jobs, reported.append)
+    assert failures == []
+    assert len(reported) == len(runs)
+    assert sorted(trained.done) == sorted(run.file for run in runs)
+
+
+def test_a_failure_leaves_out_what_is_made_of_it_and_nothing_else(scripts: Scripts) -> None:
+    Run = scripts.variants.Run
+    runs = [Run(net, name, 1) for name in ("original", "split2") for net in ("lenet", "resnet")]
+    trained = Trained(scripts.rows, {runs[0].file}, error=scripts.experiment.FailedRunError)
+    reported: list[Any] = []
+    assert scripts.experiment.run_all(runs, trained, 1, reported.append) == [
+        "lenet-original-1.onnx: exit status 2",
+        "lenet-split2-1.onnx: lenet-original-1.onnx is not there",
+    ]
+    assert [row.network for row in reported] == ["resnet", "resnet"]
+
+
+def test_rows_come_back_as_they_were_written(scripts: Scripts, tmp_path: Path) -> None:
+    row = scripts.rows.Row("lenet", "split2", 1, 90.25, 10, 100, 12, 60, "train 'a b', c")
+    path = tmp_path / "runs.csv"
+    assert scripts.rows.read_rows(path) == []
+    for seed in (1, 2):
+        scripts.rows.append_row(path, replace(row, seed=seed))
+    assert scripts.rows.read_rows(path) == [row, replace(row, seed=2)]
+
+
+def test_the_table_compares_each_seed_with_its_own_original(scripts: Scripts) -> None:
+    original = scripts.rows.Row("lenet", "original", 1, 90.0, 1000, 9000, 12, 60, "")
+    split = replace(original, variant="split2", accuracy=89.0, parameters=500, macs=4000)
+    rows = [
+        original,
+        replace(original, seed=2, accuracy=92.0),
+        split,
+        replace(split, seed=2, accuracy=91.5),
+        replace(split, variant="split2-int8", accuracy=88.75),
+    ]
+    table = scripts.table.markdown(scripts.table.lines(rows)).splitlines()
+    assert table[2:] == [
+        "| lenet | original | 2 | 91.00 | 2.00 |  |  |  | 1,000 | 1.00x | 9,000 | 1.00x |",
+        "| lenet | split2 | 2 | 90.25 | 2.50 | -0.75 | original | -0.5 | 500 | 2.00x | 4,000 "
+        "| 2.25x |",
+        "| lenet | split2-int8 | 1 | 88.75 | 0.00 | -0.25 | split2 | -0.3 | 500 | 2.00x | 4,000 "
+        "| 2.25x |",
+    ]
