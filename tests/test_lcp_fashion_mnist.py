@@ -74,10 +74,9 @@ def test_what_the_claims_rest_on_comes_first(scripts: Scripts) -> None:
 
 def test_a_command_says_all_that_a_network_is_made_of(scripts: Scripts) -> None:
     run = scripts.variants.Run("resnet", "split8-pruned45", 3)
-    assert " ".join(run.command(epochs=12, data="/data")) == (
-        "lcp-tvm train resnet-split8-3.onnx --split lcp:8 --prune 0.45 --labels "
-        "--teacher resnet-original-3.onnx --data /data --test /data --epochs 12 --seed 3 "
-        "--threads 1 -o resnet-split8-pruned45-3.onnx"
+    assert " ".join(run.command("/data", ("--epochs", "12"))) == (
+        "lcp-tvm train resnet-split8-3.onnx --split lcp:8 --fatten 0 --labels --prune 0.45 "
+        "--data /data --test /data --epochs 12 --seed 3 -o resnet-split8-pruned45-3.onnx"
     )
 
 

@@ -28,7 +28,7 @@ from variants import VARIANTS, Run, all_runs
 
 
 class FailedRunError(Exception):
-    """A command ended with an error, or a run needs a network that nothing trains."""
+    """A command ended with an error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +39,13 @@ class Experiment:
     ----------
     folder : of all networks.
     data : to train with and to test on; an absolute path.
+    epochs, precision : of every training.
     """
 
     folder: Path
     data: Path
     epochs: int
+    precision: str
 
     def carry_out(self, run: Run) -> Row:
         """Train a network and measure what was written.
@@ -55,7 +57,8 @@ class Experiment:
         """
         if run.model is None:
             onnx.save(build(run.network, run.seed), self.folder / run.model_file)
-        command = run.command(self.epochs, str(self.data))
+        settings = ("--epochs", str(self.epochs), "--precision", self.precision, "--threads", "1")
+        command = run.command(str(self.data), settings)
         begin = time.monotonic()
         log = (self.folder / run.file).with_suffix(".log")
         with log.open("a") as file:
@@ -90,7 +93,10 @@ def run_all(
     failures: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
-            ready = [run for run in waiting if experiment.has(run.model)]
+            coming = {*waiting, *running.values()}
+            ready = [
+                run for run in waiting if run.model not in coming and experiment.has(run.model)
+            ]
             for run in ready[: jobs - len(running)]:
                 waiting.remove(run)
                 running[pool.submit(experiment.carry_out, run)] = run
@@ -115,6 +121,7 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="these alone")
     parser.add_argument("--seed", action="append", type=int, help="these alone")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, of a thread each")
     parser.add_argument("--data", type=Path, default="/usr/share/datasets/fashion-mnist")
     options = parser.parse_args()
@@ -130,7 +137,9 @@ def main() -> None:
         and run.seed in (options.seed or (run.seed,))
     ]
     options.folder.mkdir(parents=True, exist_ok=True)
-    experiment = Experiment(options.folder, options.data.resolve(), options.epochs)
+    experiment = Experiment(
+        options.folder, options.data.resolve(), options.epochs, options.precision
+    )
     left = len(runs)
 
     def report(row: Row) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BRANCHES = (2, 4, 8)
@@ -27,14 +27,14 @@ def _variants() -> Iterator[tuple[str, Variant]]:
     yield "original", Variant(None, ("--split", "none", "--from-scratch", "--labels"))
     for branches in BRANCHES:
         name = f"split{branches}"
-        split = ("--split", f"lcp:{branches}")
+        split = ("--split", f"lcp:{branches}", "--fatten", "0")
         yield name, Variant("original", (*split, "--labels"))
         for percent in FATTENED:
-            options = (*split, "--fatten", str(percent), "--labels")
+            options = (*split[:-1], str(percent), "--labels")
             yield f"{name}-f{percent}", Variant("original", options)
         yield f"{name}-distilled", Variant("original", split)
-        yield f"{name}-int8", Variant(name, (*split, "--qat", "--labels"))
-        yield f"{name}-pruned45", Variant(name, (*split, "--prune", "0.45", "--labels"))
+        yield f"{name}-int8", Variant(name, (*split, "--labels", "--qat"))
+        yield f"{name}-pruned45", Variant(name, (*split, "--labels", "--prune", "0.45"))
 
 
 VARIANTS = dict(_variants())
@@ -64,14 +64,16 @@ class Run:
         """Name of the file that training begins with."""
         return Run(self.network, "untrained", self.seed).file if not self.model else self.model.file
 
-    def command(self, epochs: int, data: str) -> list[str]:
-        """Return the command line that trains it, in the folder of all files."""
-        teacher = []
-        if self.model and self.model.variant != "original":
-            teacher = ["--teacher", Run(self.network, "original", self.seed).file]
-        settings = ["--epochs", str(epochs), "--seed", str(self.seed), "--threads", "1"]
-        return ["lcp-tvm", "train", self.model_file, *VARIANTS[self.variant].options, *teacher,
-                "--data", data, "--test", data, *settings, "-o", self.file]  # fmt: skip
+    def command(self, data: str, settings: Sequence[str]) -> list[str]:
+        """Return the command line that trains it, in the folder of all files.
+
+        Parameters
+        ----------
+        settings : options that all runs have.
+        """
+        return ["lcp-tvm", "train", self.model_file, *VARIANTS[self.variant].options,
+                "--data", data, "--test", data, *settings, "--seed", str(self.seed),
+                "-o", self.file]  # fmt: skip
 
 
 _SPLITS = tuple(f"split{branches}" for branches in BRANCHES)
