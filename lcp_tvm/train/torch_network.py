@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from lcp_tvm.quantise.graph import Emit, rebuild, with_biases
 from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
 from lcp_tvm.train.operators import build, build_product
+from lcp_tvm.train.program import Program, tensor
 from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 
 
@@ -91,7 +90,7 @@ class TorchNetwork(nn.Module):
         sites = {site.sum: site for site in find_sites(bindings)}
         layers = {site.product: _layer(site, bindings[site.product]) for site in sites.values()}
         slopes = {
-            name: Slope(build(name, bindings[name]), _tensor(place.value))
+            name: Slope(build(name, bindings[name]), tensor(place.value))
             for name, place in find_slopes(bindings).items()
         }
         # A colon keeps names of variables and attributes of nn.Module apart.
@@ -99,7 +98,7 @@ class TorchNetwork(nn.Module):
             self.add_module(f"{name}:", part)
         self.layers, self.slopes = layers, slopes
 
-        program, pairs = _Program({function.params[0].name: 0}), find_pairs(bindings)
+        program, pairs = Program({function.params[0].name: 0}), find_pairs(bindings)
         inside = _inside(sites.values(), pairs.values())
         for name, expr in bindings.items():
             if name in sites:
@@ -116,7 +115,9 @@ class TorchNetwork(nn.Module):
                 program.bind(name, expr)
         self._constants = nn.ModuleList(program.constants)
         self._steps, self._places = program.steps, program.places
-        (self._result,) = program.operands(function.body.body)
+        if not isinstance(function.body.body, relax.Var):
+            raise ModelError("cannot train a network of several results; export it with one")
+        self._result = program.places[function.body.body.name]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self._evaluate(x)[self._result]
@@ -126,7 +127,15 @@ class TorchNetwork(nn.Module):
         """Return variables by name, and the result of the network under "".
 
         A product's name stands for its layer: the sum with the bias.
+
+        Raises
+        ------
+        ModelError
+            The network has no such variable, or it is inside of a layer.
         """
+        for name in names:
+            if name not in self._places:
+                raise ModelError(f"the network computes no {name!r}; it has {list(self._places)}")
         values = self._evaluate(x)
         places = {**{name: self._places[name] for name in names}, "": self._result}
         return {name: values[place] for name, place in places.items()}
@@ -138,83 +147,6 @@ class TorchNetwork(nn.Module):
         return values
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What computes a value from which earlier ones."""
-
-    compute: Callable[..., Any]
-    operands: tuple[int, ...]
-
-
-class _Constant(nn.Module):
-    """A constant that training leaves as it is."""
-
-    value: torch.Tensor
-
-    def __init__(self, value: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("value", value, persistent=False)
-
-    def forward(self) -> torch.Tensor:
-        return self.value
-
-
-@dataclass(slots=True)
-class _Program:
-    """Steps in order; step ``i`` makes value ``i + 1``, value 0 is the input.
-
-    ``places`` has the number of each variable's value.
-    """
-
-    places: dict[str, int]
-    steps: list[_Step] = field(default_factory=list)
-    constants: list[_Constant] = field(default_factory=list)
-
-    def bind(self, name: str, expr: relax.Expr) -> None:
-        """Add the step of a binding."""
-        if isinstance(expr, relax.Var):
-            self.places[name] = self.places[expr.name]
-        elif isinstance(expr, relax.TupleGetItem):
-            self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
-        elif isinstance(expr, relax.Call):
-            function = build(name, expr)
-            _check_batch(name, expr)
-            self.add(name, function, *expr.args)
-        else:
-            raise ModelError(
-                f"cannot train {name}: {type(expr).__name__} is no call of an operator"
-            )
-
-    def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
-        operands = tuple(place for arg in args for place in self.operands(arg))
-        self.places[name] = self._append(compute, operands)
-
-    def operands(self, arg: relax.Expr) -> list[int]:
-        """Return the values that an argument stands for: tuples are opened, sizes left out."""
-        if isinstance(arg, relax.Var):
-            return [self.places[arg.name]]
-        if isinstance(arg, relax.Tuple):
-            return [place for part in arg.fields for place in self.operands(part)]
-        if isinstance(arg, tvm.ir.GenericConst):
-            self.constants.append(_Constant(_tensor(arg.value.numpy())))
-            return [self._append(self.constants[-1], ())]
-        return []
-
-    def _append(self, compute: Callable[..., Any], operands: tuple[int, ...]) -> int:
-        self.steps.append(_Step(compute, operands))
-        return len(self.steps)
-
-
-def _check_batch(name: str, call: relax.Call) -> None:
-    """Refuse a result whose first axis is not the batch."""
-    fields = call.ty.fields if isinstance(call.ty, relax.TupleType) else [call.ty]
-    if any(len(field.shape) == 0 or int(field.shape[0]) != 1 for field in fields):
-        raise ModelError(
-            f"cannot train {name} = {call.op.name}: its result of shape "
-            f"{[int(size) for size in fields[0].shape]} has no axis left for a batch of pictures"
-        )
-
-
 def _inside(sites: Iterable[Site], pairs: Iterable[tuple[str, int]]) -> set[str]:
     """Return the bindings that a layer, or what rounds to int8, does with its own."""
     places = {place.binding for site in sites for place in (site.weight, site.bias)}
@@ -223,13 +155,9 @@ def _inside(sites: Iterable[Site], pairs: Iterable[tuple[str, int]]) -> set[str]
 
 
 def _layer(site: Site, call: relax.Call) -> Layer:
-    product, weight = build_product(site.product, call), _tensor(site.weight.value)
-    bias = _tensor(np.broadcast_to(site.bias.value.reshape(-1), (site.channels,)))
+    product, weight = build_product(site.product, call), tensor(site.weight.value)
+    bias = tensor(np.broadcast_to(site.bias.value.reshape(-1), (site.channels,)))
     if site.weight.bits is None:
         return Layer(product, weight, bias)
     grid = site.accumulator if site.bias.bits is None else site.bias.bits
     return QuantisedLayer(product, weight, bias, site.weight.bits, grid)
-
-
-def _tensor(values: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(values))

@@ -1,0 +1,106 @@
+"""What a torch network computes, binding by binding, compiled once into a list of steps."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import tvm
+from torch import nn
+from tvm import relax
+
+from lcp_tvm.errors import ModelError
+from lcp_tvm.train.operators import build
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What computes a value from which earlier ones."""
+
+    compute: Callable[..., Any]
+    operands: tuple[int, ...]
+
+
+class Constant(nn.Module):
+    """A constant that training leaves as it is."""
+
+    value: torch.Tensor
+
+    def __init__(self, value: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value, persistent=False)
+
+    def forward(self) -> torch.Tensor:
+        return self.value
+
+
+@dataclass(slots=True)
+class Program:
+    """Steps in order; step ``i`` makes value ``i + 1``, value 0 is the input.
+
+    Attributes
+    ----------
+    places : the number of each variable's value.
+    constants : those of the steps, for the network to hold.
+    """
+
+    places: dict[str, int]
+    steps: list[Step] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
+    _fixed: set[int] = field(default_factory=set)  # values that do not depend on the input
+
+    def bind(self, name: str, expr: relax.Expr) -> None:
+        """Add the step of a binding."""
+        if isinstance(expr, relax.Var):
+            self.places[name] = self.places[expr.name]
+        elif isinstance(expr, relax.TupleGetItem):
+            self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
+        elif isinstance(expr, relax.Call):
+            self.add(name, build(name, expr), *expr.args)
+            if self.places[name] not in self._fixed:
+                _check_batch(name, expr)
+        else:
+            raise ModelError(
+                f"cannot train {name}: {type(expr).__name__} is no call of an operator"
+            )
+
+    def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
+        operands = tuple(place for arg in args for place in self.operands(arg))
+        self.places[name] = self._append(compute, operands)
+
+    def operands(self, arg: relax.Expr) -> list[int]:
+        """Return the values that an argument stands for: tuples are opened, sizes left out."""
+        if isinstance(arg, relax.Var):
+            return [self.places[arg.name]]
+        if isinstance(arg, relax.Tuple):
+            return [place for part in arg.fields for place in self.operands(part)]
+        if isinstance(arg, tvm.ir.GenericConst):
+            self.constants.append(Constant(tensor(arg.value.numpy())))
+            return [self._append(self.constants[-1], ())]
+        return []
+
+    def _append(self, compute: Callable[..., Any], operands: tuple[int, ...]) -> int:
+        self.steps.append(Step(compute, operands))
+        place = len(self.steps)
+        if self._fixed.issuperset(operands):
+            self._fixed.add(place)
+        return place
+
+
+def _check_batch(name: str, call: relax.Call) -> None:
+    """Refuse a result whose first axis is not the batch."""
+    fields = call.ty.fields if isinstance(call.ty, relax.TupleType) else [call.ty]
+    if any(len(field.shape) == 0 or int(field.shape[0]) != 1 for field in fields):
+        raise ModelError(
+            f"cannot train {name} = {call.op.name}: its result of shape "
+            f"{[int(size) for size in fields[0].shape]} has no axis left for a batch of pictures"
+        )
+
+
+def tensor(values: Any) -> torch.Tensor:
+    """Return a copy of an array."""
+    return torch.from_numpy(np.array(values))
