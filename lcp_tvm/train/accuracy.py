@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,7 +29,8 @@ def accuracy(
 def answers(network: TorchNetwork, pictures: Pictures, preprocess: Preprocess) -> NDArray[np.int64]:
     """Return the class of the largest score for each picture, int64 [N], in eval mode."""
     unlabelled = Pictures(pictures.pixels, None)
-    batches = batches_of(unlabelled, preprocess, BATCH, device=next(network.parameters()).device)
+    numbers = next(chain(network.parameters(), network.buffers()))
+    batches = batches_of(unlabelled, preprocess, BATCH, device=numbers.device)
     was_training = network.training
     network.eval()
     with torch.no_grad():

@@ -105,7 +105,7 @@ def _conv2d(name: str, call: relax.Call) -> Sum:
     attrs = call.attrs
     _require(name, call, "data_layout", ("NCHW",))
     _require(name, call, "kernel_layout", ("OIHW",))
-    _require(name, call, "out_dtype", ("None", "", "float32"))
+    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
     strides, dilation, groups = _ints(attrs.strides), _ints(attrs.dilation), int(attrs.groups)
     padding = _ints(attrs.padding)
     if padding[:2] == padding[2:]:
@@ -119,7 +119,7 @@ def _conv2d_transpose(name: str, call: relax.Call) -> Sum:
     attrs = call.attrs
     _require(name, call, "data_layout", ("NCHW",))
     _require(name, call, "kernel_layout", ("IOHW",))
-    _require(name, call, "out_dtype", ("None", "", "float32"))
+    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
     strides, dilation, groups = _ints(attrs.strides), _ints(attrs.dilation), int(attrs.groups)
     (top, left, bottom, right), extra = _ints(attrs.padding), _ints(attrs.output_padding)
     if (top, left) == (bottom, right):
@@ -137,7 +137,7 @@ def _conv2d_transpose(name: str, call: relax.Call) -> Sum:
 
 
 def _matmul(name: str, call: relax.Call) -> Sum:
-    _require(name, call, "out_dtype", ("None", "", "float32"))
+    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
 
     def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         return torch.matmul(x, w) if b is None else torch.addmm(b, x, w)

@@ -14,7 +14,7 @@ from torch import nn
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
-from lcp_tvm.train.operators import build
+from lcp_tvm.train.operators import Builder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,12 @@ class Program:
 
     Attributes
     ----------
+    builder : makes the torch form of a call.
     places : the number of each variable's value.
     constants : those of the steps, for the network to hold.
     """
 
+    builder: Builder
     places: dict[str, int]
     steps: list[Step] = field(default_factory=list)
     constants: list[Constant] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Program:
         elif isinstance(expr, relax.TupleGetItem):
             self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
         elif isinstance(expr, relax.Call):
-            self.add(name, build(name, expr), *expr.args)
+            self.add(name, self.builder(name, expr), *expr.args)
             if self.places[name] not in self._fixed:
                 _check_batch(name, expr)
         else:

@@ -16,7 +16,7 @@ from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import Emit, rebuild, with_biases
 from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
-from lcp_tvm.train.operators import build, build_product
+from lcp_tvm.train.operators import Builder, build, build_product
 from lcp_tvm.train.program import Program, tensor
 from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 
@@ -83,8 +83,8 @@ class TorchNetwork(nn.Module):
     layers: Mapping[str, Layer]
     slopes: Mapping[str, Slope]
 
-    def __init__(self, module: tvm.IRModule) -> None:
-        """Every layer of ``module`` has a bias (`with_biases`)."""
+    def __init__(self, module: tvm.IRModule, builder: Builder = build) -> None:
+        """Every layer of ``module`` has a bias (`with_biases`); ``builder`` knows its operators."""
         super().__init__()
         function, bindings = module["main"], bindings_of(module)
         sites = {site.sum: site for site in find_sites(bindings)}
@@ -98,7 +98,8 @@ class TorchNetwork(nn.Module):
             self.add_module(f"{name}:", part)
         self.layers, self.slopes = layers, slopes
 
-        program, pairs = Program({function.params[0].name: 0}), find_pairs(bindings)
+        program = Program(builder, {function.params[0].name: 0})
+        pairs = find_pairs(bindings)
         inside = _inside(sites.values(), pairs.values())
         for name, expr in bindings.items():
             if name in sites:
