@@ -164,12 +164,17 @@ def _bias(bindings: Bindings, name: str, channels: int) -> Place | None:
 
 
 def _place(bindings: Bindings, name: str, argument: int) -> Place | None:
-    """Return where an argument's constant is, or None where it is computed from the input."""
+    """Return where an argument's real constant is.
+
+    None where it is computed from the input, or is integers that no dequantize makes real.
+    """
     value, bits = bindings[name].args[argument], None
     if isinstance(value, relax.Var) and op_name(bindings.get(value.name)) == "dequantize":
         name, argument = value.name, 0
         value, bits = bindings[name].args[0], read_fraction_bits(bindings[name], name)
-    if not isinstance(value, tvm.ir.GenericConst):
+    if not isinstance(value, tvm.ir.GenericConst) or (
+        bits is None and str(value.ty.dtype) != "float32"
+    ):
         return None
     return Place(name, argument, value.value.numpy(), bits)
 
