@@ -149,7 +149,11 @@ def main() -> None:
         print(f"{row.network:9}{row.variant:18}{row.seed}{row.accuracy:7.2f} %"
               f"{row.seconds:6} s, {left} left", flush=True)  # fmt: skip
 
-    if failures := run_all(runs, experiment, options.jobs, report):
+    try:
+        failures = run_all(runs, experiment, options.jobs, report)
+    except KeyboardInterrupt:  # trainings have had it too, and saved where they were
+        sys.exit("stopped; the same command goes on")
+    if failures:
         sys.exit("\n".join(["", *failures]))
 
 
