@@ -8,12 +8,14 @@ from pathlib import Path
 from networks import LABELS
 
 from lcp_tvm.frontend.load import load_network
-from lcp_tvm.network import Network
+from lcp_tvm.quantise import is_qdq
+from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.piece import carve
 from lcp_tvm.relay_passes.split import whole
 from lcp_tvm.train.accuracy import accuracy
 from lcp_tvm.train.data import read_data
+from lcp_tvm.train.int8 import integer_network
 from lcp_tvm.train.torch_network import to_torch
 
 
@@ -34,19 +36,21 @@ class Measured:
 
 
 def measure(path: Path, data: Path) -> Measured:
-    """Measure a network's file on all test pictures of a data set."""
+    """Measure a network's file on all test pictures of a data set.
+
+    A QDQ network is measured as the integers that VTA computes.
+    """
     network = load_network(path)
-    form = to_torch(network.module)
+    trainable = to_torch(network.module)
+    form, module = trainable, network.module
+    if is_qdq(network.module):
+        form, module = integer_network(network.module), lower_qdq(network.module)
     test = read_data(data, network, labelled=True, classes=len(LABELS), part="test",
                      progress=lambda what, part: None)  # fmt: skip
     assert test.classes is not None
+    graph = read_graph(module)
     return Measured(
         accuracy(form, test, network.preprocess, test.classes),
-        sum(layer.weight.numel() + layer.bias.numel() for layer in form.layers.values()),
-        _macs(network),
+        sum(layer.weight.numel() + layer.bias.numel() for layer in trainable.layers.values()),
+        carve(graph, whole(graph, graph.outputs), graph.inputs).macs,
     )
-
-
-def _macs(network: Network) -> int:
-    graph = read_graph(network.module)
-    return carve(graph, whole(graph, graph.outputs), graph.inputs).macs
