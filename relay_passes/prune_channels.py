@@ -23,7 +23,7 @@ from lcp_tvm.errors import PlanError
 from lcp_tvm.relay_passes.body import Body
 from lcp_tvm.relay_passes.channel_groups import Group, read_channels
 from lcp_tvm.relay_passes.lcp_channels import Indices, kept_channels, rank_units
-from lcp_tvm.relay_passes.narrow import LAYERS, classification_layer, narrow, with_operands
+from lcp_tvm.relay_passes.narrow import classification_layer, narrow, with_operands
 from lcp_tvm.relay_passes.network_graph import Constant, read_graph
 
 
@@ -34,7 +34,8 @@ class Pruned:
     Attributes
     ----------
     module : one ``main``; all variables have the names they had.
-    kept : per layer with weights, the channels of its result that stayed, ascending.
+    kept : per variable of the network up to its last layer, which of its channels stayed,
+        ascending.
     """
 
     module: tvm.IRModule
@@ -94,7 +95,7 @@ def prune_channels(module: tvm.IRModule, ratio: float, *, multiple: int = 1) -> 
         values[node.index] = body.emit(call, node.name)
     return Pruned(
         body.into(module, values[graph.outputs[0]]),
-        {node.name: kept[node.index] for node in nodes if node.op in LAYERS},
+        {node.name: kept[node.index] for node in nodes},
     )
 
 
