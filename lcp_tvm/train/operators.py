@@ -69,7 +69,7 @@ def build_product(name: str, call: relax.Call) -> Product:
 
 
 def _refusal(name: str, call: relax.Call, reason: str) -> ModelError:
-    return ModelError(f"cannot train {name} = {call.op.name}: {reason}")
+    return ModelError(f"cannot train {name} = {op_name(call)}: {reason}")
 
 
 def _require(name: str, call: relax.Call, attribute: str, allowed: tuple[str, ...]) -> None:

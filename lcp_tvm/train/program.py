@@ -14,6 +14,7 @@ from torch import nn
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
+from lcp_tvm.quantise.graph import op_name, shape_of
 from lcp_tvm.train.operators import Builder
 
 
@@ -63,12 +64,12 @@ class Program:
             self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
         elif isinstance(expr, relax.Call):
             self.add(name, self.builder(name, expr), *expr.args)
-            if self.places[name] not in self._fixed:
-                _check_batch(name, expr)
         else:
             raise ModelError(
                 f"cannot train {name}: {type(expr).__name__} is no call of an operator"
             )
+        if self.places[name] not in self._fixed and isinstance(expr.ty, relax.TensorType):
+            _check_batch(name, expr)
 
     def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
         operands = tuple(place for arg in args for place in self.operands(arg))
@@ -93,13 +94,13 @@ class Program:
         return place
 
 
-def _check_batch(name: str, call: relax.Call) -> None:
+def _check_batch(name: str, expr: relax.Expr) -> None:
     """Refuse a result whose first axis is not the batch."""
-    fields = call.ty.fields if isinstance(call.ty, relax.TupleType) else [call.ty]
-    if any(len(field.shape) == 0 or int(field.shape[0]) != 1 for field in fields):
+    shape = shape_of(expr)
+    if shape[:1] != (1,):
         raise ModelError(
-            f"cannot train {name} = {call.op.name}: its result of shape "
-            f"{[int(size) for size in fields[0].shape]} has no axis left for a batch of pictures"
+            f"cannot train {name} = {op_name(expr)}: its result of shape {list(shape)} has no "
+            "axis for a batch of pictures"
         )
 
 
