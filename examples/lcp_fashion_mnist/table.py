@@ -17,11 +17,11 @@ from networks import NETWORKS
 from rows import HERE, RUNS, Row, read_rows
 from variants import BRANCHES, FATTENED, VARIANTS
 
-ALLOWED = {"split2": 0.5, "split4": 1.0, "split8": 2.0}
-"""Points that a split network may lose of its original."""
+ALLOWED = {"split2": 0.5, "split4": 1.0, "split8": 2.0, "split8-f40": 0.5}
+"""Points that a variant may lose of its original."""
 
-ALLOWED_KIND = {"f40": 0.5, "distilled": 0.5, "int8": 0.3, "pruned45": 0.5}
-"""Points that a variant may lose of what it is compared with."""
+ALLOWED_KIND = {"distilled": 0.5, "int8": 0.3, "pruned45": 0.5}
+"""Points that a variant may lose of the branches that it is compared with."""
 
 COLOURS = dict(zip(NETWORKS, ("tab:gray", "tab:blue", "tab:green", "tab:orange"), strict=True))
 HEAD = ("network", "variant", "seeds", "accuracy %", "spread", "points", "of", "allowed",
@@ -55,8 +55,7 @@ def reference(variant: str) -> str:
 
 def allowed(variant: str) -> float | None:
     """Return the points that a variant may lose, where a bound is set."""
-    name, _, kind = variant.partition("-")
-    return ALLOWED_KIND.get(kind) if kind else ALLOWED.get(name)
+    return ALLOWED.get(variant, ALLOWED_KIND.get(variant.partition("-")[2]))
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:
@@ -116,6 +115,8 @@ def draw(table: Sequence[Line], variants: dict[str, str], title: str, name: str)
             for place, variant in enumerate(variants)
             if variant in own
         ]
+        if not places:
+            continue
         style = {"width": 0.18, "color": COLOURS[network], "label": network}
         xs = [x for x, _ in places]
         points.bar(xs, [mean(line.differences or (0,)) for _, line in places], **style)
