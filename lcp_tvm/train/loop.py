@@ -91,7 +91,7 @@ class _Run:
         self._facts = _facts(student, lesson, settings, self._batches)
         networks = [student] if lesson.teacher is None else [student, lesson.teacher.network]
         for network in networks:
-            network.eval().to(device=device, memory_format=torch.channels_last)
+            network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._expected = lesson.expected()
         self._optimiser = make_optimiser(student, settings)
         self._steps = settings.epochs * self._batches.steps
@@ -159,15 +159,17 @@ class _Run:
         )
         means = {name: total / steps for name, total in sums.losses.items()}
         ended = Point(
-            self._stage,
-            self._step // steps,
-            self._step,
-            sum(means.values()),
-            *(means.get(name, 0.0) for name in ("labels", "logits", "features")),
-            learning_rate(settings, self._step - 1, self._steps),
-            100.0 * sums.right / len(self._lesson.training),
-            test_accuracy,
-            sums.seconds,
+            stage=self._stage,
+            epoch=self._step // steps,
+            step=self._step,
+            loss=sum(means.values()),
+            labels=means.get("labels", 0.0),
+            logits=means.get("logits", 0.0),
+            features=means.get("features", 0.0),
+            learning_rate=learning_rate(settings, self._step - 1, self._steps),
+            train_accuracy=100.0 * sums.right / len(self._lesson.training),
+            test_accuracy=test_accuracy,
+            seconds=sums.seconds,
         )
         self._history.append(ended)
         self._sums = _Sums()
