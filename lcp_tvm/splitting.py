@@ -61,7 +61,7 @@ def make_split(graph: NetworkGraph, name: str, spec: SplitSpec) -> Split:
         case Whole(replicas):
             return split_whole(graph, name, replicas)
         case Lcp(branches, fatten):
-            return split_lcp(graph, name, _lcp_text(branches, fatten))
+            return split_lcp(graph, name, lcp_text(branches, fatten))
         case Ftp(rows, columns, depth, reuse):
             return split_ftp(graph, name, (rows, columns), depth, reuse=reuse)
         case Layers(devices, mode):
@@ -84,16 +84,9 @@ def lcp_network(network: Network, spec: Lcp) -> Network:
     PlanError
         The network cannot be divided into so many branches, or has another number of them.
     """
-    found = _branches(network)
-    if found == spec.branches:
+    if count_branches(network) == spec.branches:
         return network
-    if found:
-        raise PlanError(
-            f"{_lcp_text(spec.branches, spec.fatten)}: the model has {found} branches already; "
-            f"say lcp:{found}, or take the model that they were made of"
-        )
-    if is_qdq(network.module):
-        raise PlanError("lcp: the model is quantised already; give the float model")
+    check_divisible(network, spec)
     module = split_lcp_network(network.module, spec.branches, fatten=spec.fatten).module
     message = (
         "lcp: the branches begin with the network's most important channels; train them "
@@ -102,7 +95,25 @@ def lcp_network(network: Network, spec: Lcp) -> Network:
     return replace(network, module=module, messages=(*network.messages, message))
 
 
-def _branches(network: Network) -> int:
+def check_divisible(network: Network, spec: Lcp) -> None:
+    """Refuse a network that has branches already, or is quantised.
+
+    Raises
+    ------
+    PlanError
+        It is so.
+    """
+    found = count_branches(network)
+    if found:
+        raise PlanError(
+            f"{lcp_text(spec.branches, spec.fatten)}: the model has {found} branches already; "
+            f"say lcp:{found}, or take the model that they were made of"
+        )
+    if is_qdq(network.module):
+        raise PlanError("lcp: the model is quantised already; give the float model")
+
+
+def count_branches(network: Network) -> int:
     """Count the branches that a model has, 0 for one that was never split."""
     try:
         return len(branch_ends(read_graph(network.module)))
@@ -110,7 +121,8 @@ def _branches(network: Network) -> int:
         return 0
 
 
-def _lcp_text(branches: int, fatten: float) -> str:
+def lcp_text(branches: int, fatten: float) -> str:
+    """Return what ``--split`` says for so many branches."""
     return f"lcp:{branches}" + (f"+{fatten:g}%" if fatten else "")
 
 

@@ -1,0 +1,178 @@
+"""The whole way: split, train, fatten, prune; stopped anywhere and followed again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tvm import relax
+from tvm.relax import op as R
+
+from lcp_tvm.errors import PlanError
+from lcp_tvm.frontend.export import to_onnx
+from lcp_tvm.network import Network
+from lcp_tvm.splitting import count_branches
+from lcp_tvm.train.accuracy import accuracy
+from lcp_tvm.train.flow import Recipe, Trained, train_network
+from lcp_tvm.train.settings import Settings
+from lcp_tvm.train.torch_network import to_torch
+from lcp_tvm.train.watch import TrainingStoppedError, Watch
+from tests.quantise.float_builder import Floats
+from tests.train.tiny import PREPROCESS, bars
+
+SETTINGS = Settings(epochs=3, batch=32, learning_rate=0.02)
+TRAINING, TEST = bars(300, 1), bars(200, 2)
+UNLABELLED = bars(300, 1, labelled=False), bars(200, 2, labelled=False)
+
+
+def untrained() -> Network:
+    """A convolution of 8 channels, a dense layer of 12, and the classes."""
+
+    def body(f: Floats) -> Any:
+        h = f.emit(R.nn.max_pool2d(f.relu(f.conv(f.x, 8, 3, "conv")), [2, 2], [2, 2]))
+        h = f.emit(R.reshape(h, (1, 128)))
+        h = f.relu(f.emit(R.matmul(h, relax.const(f.normal(128, 12))), "dense"), "features")
+        return f.emit(R.matmul(h, relax.const(f.normal(12, 2))), "scores")
+
+    return Network("tiny", Floats(1, 1, 8, 8).build(body), "x", (1, 1, 8, 8), PREPROCESS)
+
+
+def trained() -> Network:
+    recipe = Recipe(branches=None, labels=True)
+    return train_network(untrained(), recipe, TRAINING, TEST, SETTINGS).network
+
+
+def names(result: Trained) -> list[str]:
+    return [stage.name for stage in result.stages]
+
+
+def model(result: Trained) -> bytes:
+    return bytes(to_onnx(result.network.module).SerializeToString())
+
+
+def test_an_unsplit_network_is_trained() -> None:
+    recipe = Recipe(branches=None, labels=True)
+    result = train_network(untrained(), recipe, TRAINING, TEST, SETTINGS)
+    assert names(result) == ["original", "train"]
+    assert result.stages[0].accuracy < 75
+    assert result.stages[1].accuracy >= 90
+    assert [point.epoch for point in result.history] == [1, 2, 3]
+    assert TEST.classes is not None
+    again = accuracy(to_torch(result.network.module), TEST, PREPROCESS, TEST.classes)
+    assert again == pytest.approx(result.stages[1].accuracy, abs=0.5)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_branches_are_trained_until_the_accuracy_is_back(labels: bool) -> None:
+    data = (TRAINING, TEST) if labels else UNLABELLED
+    recipe = Recipe(branches=2, labels=labels, max_drop=8)
+    result = train_network(trained(), recipe, *data, replace(SETTINGS, epochs=6))
+    assert names(result) == ["original", "lcp:2"]
+    assert result.stages[0].accuracy - result.stages[1].accuracy <= 8
+    assert result.stages[1].parameters < 0.6 * result.stages[0].parameters
+    assert result.stages[1].macs == 2 * (4 * 9 * 64 + 64 * 6) + 12 * 2
+    assert count_branches(result.network) == 2
+
+
+def test_branches_are_fattened_while_too_much_is_lost() -> None:
+    """Widths 4 and 6 of a branch: 10 % changes one of them, 20 % none more, 30 % both."""
+    recipe = Recipe(branches=2, labels=True, max_drop=-100, max_fatten=30)
+    settings = replace(SETTINGS, epochs=1)
+    result = train_network(untrained(), recipe, TRAINING, TEST, settings)
+    assert names(result) == ["original", "lcp:2", "lcp:2+10%", "lcp:2+20%", "lcp:2+30%"]
+    sizes = [stage.parameters for stage in result.stages[1:]]
+    assert sizes == sorted(set(sizes))
+
+
+def test_a_given_fattening_is_the_only_one() -> None:
+    recipe = Recipe(branches=2, labels=True, max_drop=-100, fatten=25)
+    settings = replace(SETTINGS, epochs=1)
+    result = train_network(untrained(), recipe, TRAINING, TEST, settings)
+    assert names(result) == ["original", "lcp:2+25%"]
+
+
+def test_branches_are_pruned_and_trained_again() -> None:
+    recipe = Recipe(branches=2, max_drop=100, prune=0.45)
+    result = train_network(trained(), recipe, *UNLABELLED, SETTINGS)
+    assert names(result) == ["original", "lcp:2", "pruned 45 %"]
+    assert result.stages[2].parameters < 0.7 * result.stages[1].parameters
+    assert count_branches(result.network) == 2
+    assert min(point.features for point in result.history) > 0
+
+
+def test_a_network_that_has_its_branches_is_trained_as_it_is() -> None:
+    recipe = Recipe(branches=2, labels=True)
+    settings = replace(SETTINGS, epochs=1)
+    split = train_network(untrained(), recipe, TRAINING, TEST, settings).network
+    result = train_network(split, recipe, TRAINING, TEST, settings)
+    assert names(result) == ["original", "train"]
+    assert count_branches(result.network) == 2
+    with pytest.raises(PlanError, match="the model has 2 branches already"):
+        train_network(split, replace(recipe, branches=4), TRAINING, TEST, settings)
+
+
+def test_a_teacher_of_another_form_teaches_its_answers() -> None:
+    def body(f: Floats) -> Any:
+        h = f.emit(R.reshape(f.relu(f.conv(f.x, 3, 3, "conv")), (1, 192)))
+        return f.emit(R.matmul(h, relax.const(f.normal(192, 2))), "scores")
+
+    other = Network("other", Floats(1, 1, 8, 8).build(body), "x", (1, 1, 8, 8), PREPROCESS)
+    recipe = Recipe(branches=2, max_drop=100)
+    settings = replace(SETTINGS, epochs=1)
+    result = train_network(trained(), recipe, *UNLABELLED, settings, teacher=other)
+    assert result.history[0].logits > 0
+    assert result.history[0].features == 0
+
+
+class StopAfter(Watch):
+    """Stops a flow after so many steps of all its stages."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def stepped(self, stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
+        self.left -= 1
+
+    def stops(self) -> bool:
+        return self.left == 0
+
+
+def test_a_flow_stopped_at_any_step_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    network = untrained()
+    recipe = Recipe(branches=2, max_drop=-100, max_fatten=10, prune=0.45)
+    data = bars(70, 1, labelled=False), bars(40, 2, labelled=False)
+    settings = replace(SETTINGS, epochs=1)
+    whole = train_network(network, recipe, *data, settings)
+    for steps in range(1, 3 * 3 + 1):
+        folder = tmp_path / str(steps)
+        with pytest.raises(TrainingStoppedError):
+            train_network(network, recipe, *data, settings, folder=folder, watch=StopAfter(steps))
+        resumed = train_network(network, recipe, *data, settings, folder=folder)
+        assert model(resumed) == model(whole)
+        assert [replace(stage, seconds=0) for stage in resumed.stages] == [
+            replace(stage, seconds=0) for stage in whole.stages
+        ]
+
+
+def test_random_weights_take_the_originals_place() -> None:
+    """Both begin from scratch alike, whatever the original had learnt."""
+    recipe = Recipe(branches=2, labels=True, max_drop=100, from_scratch=True)
+    settings = replace(SETTINGS, epochs=1)
+    first = train_network(untrained(), recipe, TRAINING, TEST, settings)
+    second = train_network(trained(), recipe, TRAINING, TEST, settings)
+    assert model(first) == model(second)
+    other = train_network(untrained(), recipe, TRAINING, TEST, replace(settings, seed=1))
+    assert model(first) != model(other)
+
+
+def test_classes_are_not_looked_at_without_labels() -> None:
+    recipe = Recipe(branches=2, max_drop=100)
+    settings = replace(SETTINGS, epochs=1)
+    network = trained()
+    without = train_network(network, recipe, *UNLABELLED, settings)
+    wrong = replace(TRAINING, classes=np.full(300, 9)), replace(TEST, classes=np.full(200, 9))
+    assert model(train_network(network, recipe, *wrong, settings)) == model(without)
