@@ -223,7 +223,8 @@ class _Flow:
         pruned = prune_channels(made.module, self.recipe.prune)
         shares = None
         if made.shares is not None:
-            shares = made.shares.narrowed([pruned.kept[name] for name in made.shares.outputs])
+            left = [pruned.kept[name].tolist() for name in made.shares.outputs]
+            shares = made.shares.narrowed(left)
         return self._trained(pruned.module, shares, f"pruned {100 * self.recipe.prune:g} %")
 
     def _trained(self, module: tvm.IRModule, shares: Shares | None, name: str) -> _Made:
@@ -253,9 +254,14 @@ class _Flow:
 
     def _lesson(self, shares: Shares | None) -> Lesson:
         """Return what a student with these shares learns."""
-        teacher = self.teacher and Teacher(to_torch(self.teacher.module).eval(), shares)
-        taught = float(teacher is not None)
-        objective = Objective(float(self.recipe.labels), taught, taught * (shares is not None))
+        teacher = None
+        if self.teacher is not None:
+            teacher = Teacher(to_torch(self.teacher.module).eval(), shares)
+        objective = Objective(
+            labels=float(self.recipe.labels),
+            logits=float(teacher is not None),
+            features=float(shares is not None),
+        )
         return Lesson(self.training, self.test, self.network.preprocess, objective, teacher)
 
     def _checkpoint(self, name: str) -> Path | None:
