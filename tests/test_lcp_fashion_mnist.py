@@ -9,7 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import onnx
 import pytest
+
+from lcp_tvm.frontend.load import load_network
+from lcp_tvm.network import Network
+from lcp_tvm.split_text import Lcp
+from lcp_tvm.splitting import lcp_network
 
 SCRIPTS = Path(__file__).parents[1] / "examples" / "lcp_fashion_mnist"
 MODULES = ("experiment", "measure", "networks", "rows", "table", "variants")
@@ -20,6 +26,7 @@ class Scripts:
     """The scripts as modules; they import each other by their bare names."""
 
     experiment: ModuleType
+    networks: ModuleType
     rows: ModuleType
     table: ModuleType
     variants: ModuleType
@@ -30,11 +37,12 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
     pytest.importorskip("torch")
     monkeypatch.syspath_prepend(SCRIPTS)
     import experiment
+    import networks
     import rows
     import table
     import variants
 
-    yield Scripts(experiment, rows, table, variants)
+    yield Scripts(experiment, networks, rows, table, variants)
     for name in MODULES:
         sys.modules.pop(name, None)
 
@@ -129,3 +137,18 @@ def test_the_table_compares_each_seed_with_its_own_original(scripts: Scripts) ->
         "| lenet | split2-int8 | 1 | 88.75 | 0.00 | -0.25 | split2 | -0.3 | 500 | 2.00x | 4,000 "
         "| 2.25x |",
     ]
+
+
+def test_the_demo_runs_the_vgg_and_its_two_branches(scripts: Scripts, tmp_path: Path) -> None:
+    path = tmp_path / "vgg.onnx"
+    onnx.save(scripts.networks.build("vgg", seed=1), path)
+    vgg = load_network(path)
+    assert _layers(load_network(SCRIPTS / "vgg_int8.onnx")) == _layers(vgg)
+    assert _layers(load_network(SCRIPTS / "vgg_split2.onnx")) == _layers(lcp_network(vgg, Lcp(2)))
+
+
+def _layers(network: Network) -> list[tuple[int, ...]]:
+    """Shapes of all weights, in order of computation."""
+    from lcp_tvm.train.torch_network import to_torch
+
+    return [tuple(layer.weight.shape) for layer in to_torch(network.module).layers.values()]
