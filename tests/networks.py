@@ -92,6 +92,12 @@ class _Builder:
         ]
         return self.node("BatchNormalization", f"{name}_bn", conv, *parts)
 
+    def dense(self, name: str, x: str, shape: tuple[int, int]) -> str:
+        """Dense layer (out, in), its biases zero."""
+        weight = self.constant(f"{name}_w", _random(self.rng, shape, None))
+        bias = self.constant(f"{name}_b", np.zeros(shape[0], np.float32))
+        return self.node("Gemm", name, x, weight, bias, transB=1)
+
     def relu6(self, name: str, x: str) -> str:
         bounds = (
             self.constant(f"{name}_{limit}", np.array(limit, dtype=np.float32)) for limit in (0, 6)
@@ -212,3 +218,16 @@ def decoder(size: int = 16, seed: int = 0) -> onnx.ModelProto:
         x, channels = b.node("LeakyRelu", f"up{number}_relu", x, alpha=0.2), width
     x = b.node("Flatten", "pixels", x)
     return b.model("decoder", (1, 3, size, size), x, channels * size**2)
+
+
+def small_classifier(classes: int = 4, size: int = 12, seed: int = 0) -> onnx.ModelProto:
+    """Two convolutions and two dense layers for grey pictures, as LeNet has them."""
+    b = _Builder(seed)
+    x, channels = "image", 1
+    for number, width in enumerate((8, 16), 1):
+        x = b.node("Relu", f"relu{number}", b.conv_bn(f"conv{number}", x, (width, channels, 3), 1))
+        x = b.node("MaxPool", f"pool{number}", x, kernel_shape=[2, 2], strides=[2, 2])
+        channels = width
+    x, inputs = b.node("Flatten", "flat", x), channels * (size // 4) ** 2
+    x = b.node("Relu", "dense_relu", b.dense("dense", x, (24, inputs)))
+    return b.model("small", (1, 1, size, size), b.dense("scores", x, (classes, 24)), classes)

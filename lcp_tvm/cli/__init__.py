@@ -24,6 +24,7 @@ from lcp_tvm.cli.predict import predict_command
 from lcp_tvm.cli.report import report_command
 from lcp_tvm.cli.run import run_command
 from lcp_tvm.cli.tracker import tracker_command
+from lcp_tvm.cli.train import train_command
 from lcp_tvm.cli.tune import tune_command
 from lcp_tvm.cli.worker import worker_command
 from lcp_tvm.errors import LcpError
@@ -45,6 +46,7 @@ def cli() -> None:
 
 for _command in (
     compile_command,
+    train_command,
     compare_command,
     run_command,
     report_command,

@@ -49,5 +49,9 @@ class ProgressBar:
         """Say what is being done, and the fraction of the whole that is finished."""
         self._bar.update(self._task, description=what, completed=fraction)
 
+    def say(self, line: str) -> None:
+        """Print a line on stderr, above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def __exit__(self, *_: object) -> None:
         self._bar.stop()

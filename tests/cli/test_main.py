@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "run",
     "tracker",
+    "train",
     "tune",
     "worker",
 )
@@ -40,7 +41,7 @@ def test_every_command_has_help(capfd: Capture, command: str) -> None:
     assert "--debug" in out
 
 
-@pytest.mark.parametrize("command", ["compile", "dump", "predict", "report", "run"])
+@pytest.mark.parametrize("command", ["compile", "dump", "predict", "report", "run", "train"])
 def test_reporting_commands_have_json_and_examples(capfd: Capture, command: str) -> None:
     _, out, _ = outcome(capfd, command, "--help")
     assert "--json" in out

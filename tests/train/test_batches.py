@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lcp_tvm.network import Preprocess
 from lcp_tvm.pictures import load_picture
+from lcp_tvm.train.batches import Augment, Batches, augment, batches_of, normalise
 from lcp_tvm.train.data import Pictures
 from tests.train.pictures import some_pixels
-
-torch = pytest.importorskip("torch")
-
-from lcp_tvm.train.batches import Augment, Batches, augment, batches_of, normalise  # noqa: E402
 
 PREPROCESS = Preprocess((4, 6), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
 
