@@ -53,7 +53,7 @@ class Layer(nn.Module):
         if self.norm is None:
             return weight, bias
         factor, offset = self.norm.affine()
-        grouped = weight.double().unflatten(0, (self.product.groups, -1))
+        grouped = weight.double().reshape(self.product.groups, -1, *weight.shape[1:])
         shape = [1] * grouped.ndim
         shape[0], shape[self.product.axis + 1] = self.product.groups, -1
         scaled = (grouped * factor.reshape(shape)).flatten(0, 1)

@@ -179,11 +179,13 @@ def _place(bindings: Bindings, name: str, argument: int) -> Place | None:
     return Place(name, argument, value.value.numpy(), bits)
 
 
-def _fraction_bits(bindings: Bindings, var: relax.Expr) -> int | None:
-    """Return the fraction bits of a variable that is int8 in all but type."""
-    expr = bindings.get(var.name)
+def _fraction_bits(bindings: Bindings, data: relax.Expr) -> int | None:
+    """Return the fraction bits of a variable whose numbers are all int8's, else None."""
+    expr = bindings.get(data.name) if isinstance(data, relax.Var) else None
+    if expr is None:
+        return None
     if op_name(expr) == "dequantize":
-        return read_fraction_bits(expr, var.name)
+        return read_fraction_bits(expr, data.name)
     if op_name(expr) not in _MOVES:
         return None
     operands = expr.args[0].fields if isinstance(expr.args[0], relax.Tuple) else [expr.args[0]]
