@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 HELD_OUT = 0.1
 """Share of the pictures that are tested with alone, where there is no --test; LCP's."""
+
+
+class Number(click.FloatRange):
+    """A range of floats; "nan" is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 @click.command("train")
@@ -76,7 +89,7 @@ HELD_OUT = 0.1
 @click.option(
     "--max-drop",
     metavar="POINTS",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     default=3.0,
     show_default=True,
     help="Accuracy that may be lost, in percent of pictures; less loss ends --fatten auto.",
@@ -84,7 +97,7 @@ HELD_OUT = 0.1
 @click.option(
     "--max-fatten",
     metavar="F",
-    type=click.FloatRange(0, MAX_FATTEN),
+    type=Number(0, MAX_FATTEN),
     default=40.0,
     show_default=True,
     help="The most that --fatten auto tries.",
@@ -93,14 +106,14 @@ HELD_OUT = 0.1
 @click.option(
     "--batch",
     metavar="N",
-    type=click.IntRange(2, 65_536),
+    type=click.IntRange(4, 65_536),
     default=128,
     show_default=True,
     help="Pictures of a step.",
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(0, 10, min_open=True),
+    type=Number(0, 10, min_open=True),
     default=3e-3,
     show_default=True,
     help="The highest of the training.",
@@ -116,7 +129,7 @@ HELD_OUT = 0.1
 @click.option(
     "--prune",
     metavar="RATIO",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     help="Take this share of the weights from every layer, channel by channel, and train on.",
 )
 @click.option(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,19 +76,19 @@ def read_data(
     _check_input(path, network)
     if not path.exists():
         raise InputError(f"{path}: no such folder or file")
+    count = classes if labelled else None
     images = images_file(path, part)
     if images is not None:
-        data = _read_idx(images, network, labelled, progress)
+        data = _read_idx(images, network, count, progress)
     elif path.is_dir():
-        read = _read_class_folders if labelled else _read_folder
-        data = read(path, network, classes, progress)
+        data = _read_folder(path, network, count, progress)
     elif path.suffix == ".npz":
-        data = _read_npz(path, network, labelled, part, progress)
+        data = _read_npz(path, network, count, part, progress)
     else:
         raise InputError(
             f"{path}: neither a folder of pictures nor an .npz nor *-images-idx3-ubyte[.gz]"
         )
-    _check_classes(data, path, network, classes)
+    _check_enough(data, path, network)
     return data
 
 
@@ -124,22 +125,24 @@ def _check_input(path: Path, network: Network) -> None:
         )
 
 
-def _read_idx(images: Path, network: Network, labelled: bool, progress: Progress) -> Pictures:
-    labels = labels_file(images) if labelled else None
-    classes = None if labels is None else read_idx(labels, 1)
-    arrays = read_idx(images, 3)
+def _read_idx(images: Path, network: Network, classes: int | None, progress: Progress) -> Pictures:
+    """Read pictures, and their labels where it is told how many classes there are."""
+    arrays, labels = read_idx(images, 3), None
     if classes is not None:
-        _check_labels(classes, len(arrays), str(labels))
-    return _from_arrays(arrays, classes, network, str(images), progress)
+        file = labels_file(images)
+        labels = read_idx(file, 1)
+        _check_labels(labels, len(arrays), classes, str(file))
+    return _from_arrays(arrays, labels, network, str(images), progress)
 
 
 def _read_npz(
-    path: Path, network: Network, labelled: bool, part: Part, progress: Progress
+    path: Path, network: Network, classes: int | None, part: Part, progress: Progress
 ) -> Pictures:
     wanted = [("pictures", "images", "x", f"x_{part}")]
-    if labelled:
+    if classes is not None:
         wanted.append(("labels", "classes", "y", f"y_{part}"))
-    arrays, *labels = read_npz(path, wanted)
+    arrays, *rest = read_npz(path, wanted)
+    labels = rest[0] if rest else None
     if arrays.dtype != np.uint8:
         raise InputError(
             f"{path}: pictures are {arrays.dtype}; give uint8 0..255 as a camera does, the "
@@ -150,22 +153,29 @@ def _read_npz(
             f"{path}: pictures are {list(arrays.shape)}; expected [N, H, W] or [N, H, W, C] "
             "with C = 1 or 3 (red, green, blue)"
         )
-    for values in labels:
-        _check_labels(values, len(arrays), f"{path}: labels")
-    return _from_arrays(arrays, labels[0] if labels else None, network, str(path), progress)
+    if classes is not None and labels is not None:
+        _check_labels(labels, len(arrays), classes, f"{path}: labels")
+    return _from_arrays(arrays, labels, network, str(path), progress)
 
 
-def _check_labels(values: NDArray[np.generic], count: int, where: str) -> None:
+def _check_labels(values: NDArray[Any], pictures: int, classes: int, where: str) -> None:
     if values.dtype.kind not in "iu" or values.ndim != 1:
         found = f"{values.dtype} {list(values.shape)}"
         raise InputError(f"{where}: found {found}; expected integers [N], the number of each class")
-    if len(values) != count:
-        raise InputError(f"{where}: {len(values)} labels for {count} pictures")
+    if len(values) != pictures:
+        raise InputError(f"{where}: {len(values)} labels for {pictures} pictures")
+    wrong = np.flatnonzero((values < 0) | (values >= classes))
+    if len(wrong):
+        raise InputError(f"{where}: row {wrong[0]} is {values[wrong[0]]}; {_range(classes)}")
+
+
+def _range(classes: int) -> str:
+    return f"the network tells {classes} classes apart, 0 to {classes - 1}"
 
 
 def _from_arrays(
     arrays: NDArray[np.generic],
-    classes: NDArray[np.generic] | None,
+    labels: NDArray[np.generic] | None,
     network: Network,
     where: str,
     progress: Progress,
@@ -179,14 +189,13 @@ def _from_arrays(
     for row, array in enumerate(arrays):
         _tell(progress, row, len(arrays))
         pixels[row] = picture_pixels(Image.fromarray(array), network.preprocess)
-    return Pictures(pixels, None if classes is None else classes.astype(np.int64))
+    return Pictures(pixels, None if labels is None else labels.astype(np.int64))
 
 
-def _read_folder(path: Path, network: Network, _: int, progress: Progress) -> Pictures:
-    files = _pictures_in(path)
-    if not files:
-        raise InputError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)})")
-    return Pictures(_read_files(files, network, path, progress), None)
+def _read_folder(path: Path, network: Network, classes: int | None, progress: Progress) -> Pictures:
+    if classes is not None:
+        return _read_class_folders(path, network, classes, progress)
+    return Pictures(_read_files(_pictures_in(path), network, path, progress), None)
 
 
 def _read_class_folders(path: Path, network: Network, classes: int, progress: Progress) -> Pictures:
@@ -201,8 +210,6 @@ def _read_class_folders(path: Path, network: Network, classes: int, progress: Pr
     labels: list[int] = []
     for folder, number in zip(folders, numbers, strict=True):
         found = _pictures_in(folder)
-        if not found:
-            raise InputError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
         files += found
         labels += [number] * len(found)
     return Pictures(_read_files(files, network, path, progress), np.array(labels, np.int64))
@@ -219,6 +226,9 @@ def _class_numbers(
                 raise InputError(f"{path / name}: no label of the network; those are {known}")
         return [list(labels).index(name) for name in names]
     if all(re.fullmatch(r"[0-9]{1,9}", name) for name in names):
+        for name in names:
+            if int(name) >= classes:
+                raise InputError(f"{path / name}: no class of the network; {_range(classes)}")
         return [int(name) for name in names]
     if len(names) != classes:
         raise InputError(
@@ -230,7 +240,10 @@ def _class_numbers(
 
 def _pictures_in(folder: Path) -> list[Path]:
     files = (file for file in folder.rglob("*") if not file.name.startswith("."))
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+    found = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
+    return found
 
 
 def _read_files(
@@ -259,29 +272,22 @@ def _tell(progress: Progress, row: int, count: int) -> None:
         progress(f"reading {count} pictures", row / count)
 
 
-def _check_classes(data: Pictures, path: Path, network: Network, classes: int) -> None:
+def _check_enough(data: Pictures, path: Path, network: Network) -> None:
     """Refuse what nothing can be learned from."""
     if len(data) < MIN_PICTURES:
         raise InputError(f"{path}: {len(data)} pictures; at least {MIN_PICTURES} are needed")
     if data.classes is None:
         return
-    wrong = np.flatnonzero((data.classes < 0) | (data.classes >= classes))
-    if len(wrong):
-        row = int(wrong[0])
-        raise InputError(
-            f"{path}: row {row} has label {data.classes[row]}; the network tells {classes} "
-            f"classes apart, 0 to {classes - 1}"
-        )
     present, counts = np.unique(data.classes, return_counts=True)
-    names = network.labels or tuple(map(str, range(classes)))
+    names = dict(enumerate(network.labels))
     if len(present) == 1:
+        only = names.get(int(present[0]), present[0])
         raise InputError(
-            f"{path}: all {len(data)} pictures are of class {names[present[0]]}; give pictures "
-            "of every class"
+            f"{path}: all {len(data)} pictures are of class {only}; give pictures of every class"
         )
     for one, count in zip(present, counts, strict=True):
         if count < MIN_PER_CLASS:
             raise InputError(
-                f"{path}: {count} picture of class {names[one]}; at least {MIN_PER_CLASS} of "
-                "each are needed"
+                f"{path}: {count} picture of class {names.get(int(one), one)}; at least "
+                f"{MIN_PER_CLASS} of each are needed"
             )

@@ -213,7 +213,9 @@ def test_bad_data_is_told_before_training(folder: Path, capfd: Capture) -> None:
     (broken / "7.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     expected = {
         broken.parent: f"{broken / '7.png'}: not a picture; PNG, JPEG and the like can be read",
-        spoilt(folder, "range.npz", labels=labels): "row 77 has label 4",
+        spoilt(
+            folder, "range.npz", labels=labels
+        ): "labels: row 77 is 4; the network tells 4 classes apart, 0 to 3",
         spoilt(folder, "one.npz", labels=0 * labels): "all 480 pictures are of class 0",
         spoilt(folder, "few.npz", labels=labels[:5], pictures=data["pictures"][:5]): "5 pictures",
     }
@@ -243,6 +245,14 @@ def test_options_that_do_not_go_together(
 ) -> None:
     args = arguments(folder, "untrained.onnx", "no.onnx", 1, *options)
     assert message in refused(capfd, *args)
+
+
+@pytest.mark.parametrize("option", ["--max-drop", "--max-fatten", "--learning-rate", "--prune"])
+def test_not_a_number_is_in_no_range(folder: Path, capfd: Capture, option: str) -> None:
+    args = arguments(folder, "untrained.onnx", "no.onnx", 1, "--split", "lcp:2", option, "nan")
+    status, _, err = outcome(capfd, *args)
+    assert status == 2
+    assert "nan is no number." in err
 
 
 def test_what_is_read_is_never_overwritten(folder: Path, capfd: Capture) -> None:

@@ -219,7 +219,7 @@ def test_folders_of_too_few_classes(tmp_path: Path) -> None:
 def test_a_folder_whose_number_is_out_of_range(tmp_path: Path) -> None:
     folder = write_folders(tmp_path / "data", ["1", "3"], each=6)
     assert refusal(folder) == (
-        "./data: row 6 has label 3; the network tells 3 classes apart, 0 to 2"
+        "./data/3: no class of the network; the network tells 3 classes apart, 0 to 2"
     )
 
 
@@ -227,14 +227,15 @@ def test_a_folder_whose_number_is_out_of_range(tmp_path: Path) -> None:
 def test_a_label_out_of_range(tmp_path: Path, wrong: int) -> None:
     labels = np.array([*CLASSES[:7], wrong, *CLASSES[8:]], np.int64 if wrong < 9 else np.uint64)
     path = save(tmp_path / "a.npz", x=some_pixels(12, 4, 6), y=labels)
-    assert refusal(path).startswith("./a.npz: row 7 has label ")
+    assert refusal(path) == (
+        f"./a.npz: labels: row 7 is {wrong}; the network tells 3 classes apart, 0 to 2"
+    )
 
 
 def test_a_label_out_of_range_in_idx(tmp_path: Path) -> None:
     images = write_idx(tmp_path, "train", some_pixels(12, 4, 6), [*CLASSES[:11], 200])
     assert refusal(images) == (
-        "./train-images-idx3-ubyte.gz: row 11 has label 200; the network tells 3 classes apart, "
-        "0 to 2"
+        "./train-labels-idx1-ubyte.gz: row 11 is 200; the network tells 3 classes apart, 0 to 2"
     )
 
 
