@@ -43,7 +43,8 @@ def train_quantised(
 
     Parameters
     ----------
-    lesson : what it learns; scales come from pictures of ``lesson.training``.
+    lesson : what it learns; scales come from pictures of ``lesson.training``. Features of a
+        teacher are left out: `quantise` may give channels inside of a network other scales.
     settings : of the float network's training, from which `settings_of_int8` follow.
 
     Returns
@@ -62,7 +63,7 @@ def train_quantised(
     student = to_torch(quantised)
     outcome = train(
         student,
-        lesson,
+        replace(lesson, objective=replace(lesson.objective, features=0.0)),
         settings_of_int8(settings),
         stage="int8",
         checkpoint=checkpoint,
