@@ -30,13 +30,15 @@ from lcp_tvm.train.batches import batches_of
 from lcp_tvm.train.curves import Point
 from lcp_tvm.train.data import Pictures
 from lcp_tvm.train.determinism import deterministic
+from lcp_tvm.train.int8 import integer_network
 from lcp_tvm.train.lesson import Lesson
-from lcp_tvm.train.loop import train
+from lcp_tvm.train.loop import Outcome, train
 from lcp_tvm.train.losses import Objective, Teacher
 from lcp_tvm.train.norms import add_norms, reset
+from lcp_tvm.train.qat import train_quantised
 from lcp_tvm.train.settings import Settings
 from lcp_tvm.train.shares import Shares, shares_of
-from lcp_tvm.train.torch_network import to_relax, to_torch
+from lcp_tvm.train.torch_network import TorchNetwork, to_relax, to_torch
 from lcp_tvm.train.watch import Watch
 
 FATTEN_STEP = 10
@@ -170,6 +172,8 @@ class _Flow:
         if self.recipe.prune:
             made = self._pruned(made)
         network = replace(self.network, module=made.module)
+        if self.recipe.qat:
+            network = self._quantised(network)
         return Trained(network, tuple(self.stages), tuple(self.history))
 
     def _restored(self) -> _Made:
@@ -180,9 +184,12 @@ class _Flow:
         self._note("original", self.network.module, accurate, 0.0)
         made = _Made(self.network.module, None, accurate)
         if self._is_whole():
-            return made if self._only_refined() else self._trained(made.module, None, "train")
+            if self._only_refined():
+                return made
+            return self._trained(made.module, self._beginner(made.module), None, "train")
         for split, name in self._splits():
-            made = self._trained(split.module, self._shares(split), name)
+            shares = self._shares(split)
+            made = self._trained(split.module, self._beginner(split.module), shares, name)
             if accurate - made.accuracy <= self.recipe.max_drop:
                 break
         return made
@@ -225,10 +232,28 @@ class _Flow:
         if made.shares is not None:
             left = [pruned.kept[name].tolist() for name in made.shares.outputs]
             shares = made.shares.narrowed(left)
-        return self._trained(pruned.module, shares, f"pruned {100 * self.recipe.prune:g} %")
+        name = f"pruned {100 * self.recipe.prune:g} %"
+        return self._trained(pruned.module, self._student(pruned.module), shares, name)
 
-    def _trained(self, module: tvm.IRModule, shares: Shares | None, name: str) -> _Made:
-        """Train a network as a stage."""
+    def _quantised(self, network: Network) -> Network:
+        """Make int8 numbers of the weights and train with them; measured as VTA computes."""
+        lesson, name = self._lesson(None), "int8"
+        quantised, outcome = train_quantised(
+            network,
+            lesson,
+            self.settings,
+            stage=name,
+            checkpoint=self._checkpoint(name),
+            watch=self.watch,
+        )
+        accurate = accuracy(
+            integer_network(quantised.module), self.test, network.preprocess, lesson.expected()
+        )
+        self._finished(name, network.module, accurate, outcome)
+        return quantised
+
+    def _student(self, module: tvm.IRModule) -> TorchNetwork:
+        """Return a network to be trained, which computes what it did."""
         student = to_torch(module)
         first = batches_of(
             Pictures(self.training.pixels, None),
@@ -237,8 +262,19 @@ class _Flow:
             seed=self.settings.seed,
         )
         add_norms(student, first.step(0, 0)[0])
+        return student
+
+    def _beginner(self, module: tvm.IRModule) -> TorchNetwork:
+        """Return a network that learns from scratch where the recipe says so."""
+        student = self._student(module)
         if self.recipe.from_scratch:
             reset(student, self.settings.seed)
+        return student
+
+    def _trained(
+        self, module: tvm.IRModule, student: TorchNetwork, shares: Shares | None, name: str
+    ) -> _Made:
+        """Train the torch form of a network as a stage."""
         outcome = train(
             student,
             self._lesson(shares),
@@ -248,8 +284,7 @@ class _Flow:
             watch=self.watch,
         )
         made = _Made(to_relax(module, student), shares, outcome.accuracy)
-        self.history += outcome.history
-        self._note(name, made.module, outcome.accuracy, sum(p.seconds for p in outcome.history))
+        self._finished(name, made.module, outcome.accuracy, outcome)
         return made
 
     def _lesson(self, shares: Shares | None) -> Lesson:
@@ -267,6 +302,10 @@ class _Flow:
     def _checkpoint(self, name: str) -> Path | None:
         file = re.sub(r"[^a-z0-9]+", "-", name).strip("-") + ".pt"
         return None if self.folder is None else self.folder / file
+
+    def _finished(self, name: str, module: tvm.IRModule, accurate: float, outcome: Outcome) -> None:
+        self.history += outcome.history
+        self._note(name, module, accurate, sum(point.seconds for point in outcome.history))
 
     def _note(self, name: str, module: tvm.IRModule, accurate: float, seconds: float) -> None:
         cost = split_whole(read_graph(module), name).plan.functions["network"].cost

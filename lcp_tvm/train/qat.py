@@ -36,6 +36,7 @@ def train_quantised(
     lesson: Lesson,
     settings: Settings,
     *,
+    stage: str = "int8",
     checkpoint: Path | None = None,
     watch: Watch | None = None,
 ) -> tuple[Network, Outcome]:
@@ -46,6 +47,7 @@ def train_quantised(
     lesson : what it learns; scales come from pictures of ``lesson.training``. Features of a
         teacher are left out: `quantise` may give channels inside of a network other scales.
     settings : of the float network's training, from which `settings_of_int8` follow.
+    stage, checkpoint, watch : as of `train`.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def train_quantised(
         student,
         replace(lesson, objective=replace(lesson.objective, features=0.0)),
         settings_of_int8(settings),
-        stage="int8",
+        stage=stage,
         checkpoint=checkpoint,
         watch=watch,
     )

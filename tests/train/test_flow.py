@@ -14,10 +14,13 @@ from tvm.relax import op as R
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.frontend.export import to_onnx
+from lcp_tvm.frontend.export_file import write_onnx
+from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
 from lcp_tvm.splitting import count_branches
 from lcp_tvm.train.accuracy import accuracy
 from lcp_tvm.train.flow import Recipe, Trained, train_network
+from lcp_tvm.train.int8 import integer_network
 from lcp_tvm.train.settings import Settings
 from lcp_tvm.train.torch_network import to_torch
 from lcp_tvm.train.watch import TrainingStoppedError, Watch
@@ -104,6 +107,37 @@ def test_branches_are_pruned_and_trained_again() -> None:
     assert min(point.features for point in result.history) > 0
 
 
+def test_pruning_keeps_what_was_learnt_from_scratch() -> None:
+    recipe = Recipe(branches=2, labels=True, max_drop=100, from_scratch=True, prune=0.2)
+    result = train_network(untrained(), recipe, TRAINING, TEST, SETTINGS)
+    assert names(result) == ["original", "lcp:2", "pruned 20 %"]
+    first, pruned = (result.history[row].labels for row in (0, 3))
+    assert pruned < first
+
+
+def test_branches_become_int8_and_are_measured_so(tmp_path: Path) -> None:
+    recipe = Recipe(branches=2, labels=True, max_drop=100, prune=0.45, qat=True)
+    result = train_network(trained(), recipe, TRAINING, TEST, SETTINGS)
+    assert names(result) == ["original", "lcp:2", "pruned 45 %", "int8"]
+    assert result.stages[3].macs == result.stages[2].macs
+    assert result.stages[3].accuracy > result.stages[2].accuracy - 5
+    write_onnx(result.network, tmp_path / "net.onnx")
+    read = load_onnx(tmp_path / "net.onnx").module
+    assert TEST.classes is not None
+    again = accuracy(integer_network(read), TEST, PREPROCESS, TEST.classes)
+    assert again == result.stages[3].accuracy
+    assert count_branches(result.network) == 2
+
+
+def test_a_trained_network_becomes_int8_without_labels() -> None:
+    """It is taken as it is; no stage comes before."""
+    recipe = Recipe(branches=None, qat=True)
+    result = train_network(trained(), recipe, *UNLABELLED, SETTINGS)
+    assert names(result) == ["original", "int8"]
+    assert result.stages[1].accuracy > 90
+    assert {point.features for point in result.history} == {0}
+
+
 def test_a_network_that_has_its_branches_is_trained_as_it_is() -> None:
     recipe = Recipe(branches=2, labels=True)
     settings = replace(SETTINGS, epochs=1)
@@ -143,11 +177,11 @@ class StopAfter(Watch):
 
 def test_a_flow_stopped_at_any_step_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     network = untrained()
-    recipe = Recipe(branches=2, max_drop=-100, max_fatten=10, prune=0.45)
+    recipe = Recipe(branches=2, max_drop=-100, max_fatten=10, prune=0.45, qat=True)
     data = bars(70, 1, labelled=False), bars(40, 2, labelled=False)
     settings = replace(SETTINGS, epochs=1)
     whole = train_network(network, recipe, *data, settings)
-    for steps in range(1, 3 * 3 + 1):
+    for steps in range(1, 4 * 3 + 1):
         folder = tmp_path / str(steps)
         with pytest.raises(TrainingStoppedError):
             train_network(network, recipe, *data, settings, folder=folder, watch=StopAfter(steps))
