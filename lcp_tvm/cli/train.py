@@ -206,6 +206,10 @@ def train_command(
     _check_output(output, model, teacher)
     split = _split(split_text)
     percent = _fatten(fatten, split)
+    if isinstance(split, Whole) and not (labelled or teacher or prune or qat):
+        raise InputError(
+            "--split none: the model would learn its own answers; give --labels or a --teacher"
+        )
     with ProgressBar() as progress:
         progress("loading PyTorch", 0.0)
         from lcp_tvm.frontend.export_file import write_onnx
@@ -324,15 +328,22 @@ def _pictures(
     progress: ProgressBar,
 ) -> tuple[Pictures, Pictures]:
     """Return the pictures to train with and those to test with, all of them checked."""
+    import numpy as np
+
     from lcp_tvm.train.data import hold_out, read_data
 
     classes = _classes(network)
     training = read_data(data, network, labelled=labelled, classes=classes, progress=progress)
     if test is None:
         return hold_out(training, HELD_OUT, seed)
-    return training, read_data(
+    testing = read_data(
         test, network, labelled=labelled, classes=classes, progress=progress, part="test"
     )
+    if np.array_equal(training.pixels, testing.pixels):
+        raise InputError(
+            f"--test {test}: the pictures of --data; leave it out, and {HELD_OUT:.0%} is held out"
+        )
+    return training, testing
 
 
 def _prepare(folder: Path, restart: bool) -> None:

@@ -233,6 +233,7 @@ def test_bad_data_is_told_before_training(folder: Path, capfd: Capture) -> None:
     [
         (("--split", "ftp:2x2"), "--split ftp:2x2: computes what the model does"),
         (("--split", "lcp:2+10%", "--fatten", "auto"), "give one of them"),
+        (("--split", "none"), "--split none: the model would learn its own answers"),
         (("--split", "none", "--fatten", "10"), "--fatten goes with --split lcp:N"),
         (("--split", "lcp:2", "--fatten", "thick"), "--fatten thick: neither auto nor percent"),
         (("--split", "lcp:2", "--fatten", "nan"), "--fatten nan: neither auto nor percent"),
@@ -258,6 +259,12 @@ def test_not_a_number_is_in_no_range(folder: Path, capfd: Capture, option: str) 
 def test_what_is_read_is_never_overwritten(folder: Path, capfd: Capture) -> None:
     args = arguments(folder, "untrained.onnx", "untrained.onnx", 1, "--split", "lcp:2")
     assert "is read here, and stays as it is" in refused(capfd, *args)
+
+
+def test_pictures_to_train_with_are_none_to_test_with(folder: Path, capfd: Capture) -> None:
+    args = arguments(folder, "untrained.onnx", "no.onnx", 1, "--split", "lcp:2")
+    error = refused(capfd, *args, "--test", folder / "data.npz")
+    assert error.endswith("the pictures of --data; leave it out, and 10% is held out")
 
 
 def test_a_teacher_of_other_classes(folder: Path, capfd: Capture) -> None:
