@@ -88,6 +88,15 @@ def test_a_command_says_all_that_a_network_is_made_of(scripts: Scripts) -> None:
     )
 
 
+def test_every_command_is_one_that_train_takes(scripts: Scripts) -> None:
+    from lcp_tvm.cli.train import train_command
+
+    for run in scripts.variants.all_runs():
+        command = run.command("/data", ())
+        assert command[:2] == ["lcp-tvm", "train"]
+        assert train_command.make_context("train", command[2:]).params["output"] == Path(run.file)
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_run_waits_for_what_it_is_made_of(scripts: Scripts, jobs: int) -> None:
     runs = [run for run in scripts.variants.all_runs() if run.seed == 1]
