@@ -59,11 +59,12 @@ def test_a_wrong_option_has_status_2(capfd: Capture) -> None:
     assert "No such option" in err
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("command", ["compile", "train"])
+def test_help_loads_nothing_heavy(command: str) -> None:
     """TVM alone takes seconds to import."""
     code = (
-        "import sys; from lcp_tvm.cli import main; main(['compile', '--help']); "
-        "heavy = {'tvm', 'tvm_ffi', 'onnx', 'onnxruntime', 'numpy'} & set(sys.modules); "
+        f"import sys; from lcp_tvm.cli import main; main(['{command}', '--help']); "
+        "heavy = {'tvm', 'tvm_ffi', 'onnx', 'onnxruntime', 'numpy', 'torch'} & set(sys.modules); "
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

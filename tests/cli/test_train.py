@@ -182,13 +182,14 @@ def test_another_commands_checkpoint_is_refused(
     assert outcome(capfd, *args, "--restart")[0] == 0
 
 
-def test_pruned_branches_compile(folder: Path, original: str, capfd: Capture) -> None:
+def test_pruned_and_quantised_branches_compile(folder: Path, original: str, capfd: Capture) -> None:
     path = folder / "small.onnx"
-    options = ("--split", "lcp:2", "--fatten", 0, "--labels", "--prune", 0.45)
+    options = ("--split", "lcp:2", "--fatten", 0, "--labels", "--prune", 0.45, "--qat")
     status, out, err = outcome(capfd, *arguments(folder, original, path.name, 2, *options))
     assert status == 0, err
-    names = [line.split()[0] for line in out.splitlines()[2:5]]
-    assert names == ["original", "lcp:2", "pruned"]
+    names = [line.split()[0] for line in out.splitlines()[2:6]]
+    assert names == ["original", "lcp:2", "pruned", "int8"]
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(path).graph.node}
     args = ("compile", path, "-o", folder / "small.lcp", "--split", "lcp:2", "--target", "cpu")
     assert outcome(capfd, *args)[0] == 0
 
