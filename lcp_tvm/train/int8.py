@@ -18,6 +18,7 @@ from lcp_tvm.quantise.graph import op_name
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.train import operators
 from lcp_tvm.train.operators import Builder, Function
+from lcp_tvm.train.products import build_product
 from lcp_tvm.train.torch_network import TorchNetwork
 
 _FLOAT32_EXACT = 1 << 24
@@ -51,7 +52,7 @@ def build(name: str, call: relax.Call) -> Function:
 
 
 def _product(name: str, call: relax.Call) -> Function:
-    product = operators.build_product(name, call)
+    product = build_product(name, call)
     weight = np.abs(call.args[1].value.numpy().astype(np.int64))
     others = tuple(axis for axis in range(weight.ndim) if axis != product.axis)
     largest = _LARGEST * weight.sum(axis=others).max()

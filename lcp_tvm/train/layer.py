@@ -7,7 +7,8 @@ from torch import nn
 
 from lcp_tvm.train.batch_norm import Norm
 from lcp_tvm.train.fake_quantise import fake_quantise, round_to_grid
-from lcp_tvm.train.operators import Function, Product
+from lcp_tvm.train.operators import Function
+from lcp_tvm.train.products import Product
 
 
 class Layer(nn.Module):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,34 +16,17 @@ import torch
 import torch.nn.functional as F
 from tvm import relax
 
-from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import op_name, shape_of
 from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
+from lcp_tvm.train.attributes import axis_of, ints, refusal, require, sides_of
 from lcp_tvm.train.fake_quantise import fake_quantise
+from lcp_tvm.train.products import SUMS, Sum
 from lcp_tvm.train.resize import interpolation
 
 Function = Callable[..., Any]
 """Tensors to a tensor, or to a tuple of them."""
 
 Builder = Callable[[str, relax.Call], Function]
-
-Sum = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""(data, weight, bias or None) -> sums of products."""
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A convolution, transposed convolution or dense layer.
-
-    Attributes
-    ----------
-    axis : of output channels in the weight.
-    groups : how often that axis is meant: a transposed convolution's groups lie along axis 0.
-    """
-
-    compute: Sum
-    axis: int
-    groups: int = 1
 
 
 def build(name: str, call: relax.Call) -> Function:
@@ -57,99 +39,13 @@ def build(name: str, call: relax.Call) -> Function:
     """
     builder = _BUILDERS.get(op_name(call))
     if builder is None:
-        raise _refusal(name, call, "this operator has no torch form here")
+        raise refusal(name, call, "this operator has no torch form here")
     return builder(name, call)
-
-
-def build_product(name: str, call: relax.Call) -> Product:
-    """Return what a layer does with its weight and bias."""
-    op = op_name(call)
-    groups = int(call.attrs.groups) if op == "nn.conv2d_transpose" else 1
-    return Product(_SUMS[op](name, call), axis=0 if op == "nn.conv2d" else 1, groups=groups)
-
-
-def _refusal(name: str, call: relax.Call, reason: str) -> ModelError:
-    return ModelError(f"cannot train {name} = {op_name(call)}: {reason}")
-
-
-def _require(name: str, call: relax.Call, attribute: str, allowed: tuple[str, ...]) -> None:
-    """Refuse an attribute value that the torch form would silently get wrong."""
-    found = str(getattr(call.attrs, attribute))
-    if found not in allowed:
-        allowed_text = " or ".join(value for value in allowed if value)
-        raise _refusal(name, call, f"{attribute} is {found}, only {allowed_text} is supported")
-
-
-def _ints(values: Any) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
-
-
-def _axis(name: str, call: relax.Call) -> int:
-    """Return the call's axis, counted from the front, unless it is the batch."""
-    rank = len(shape_of(call.args[0] if not isinstance(call.args[0], relax.Tuple) else call))
-    axis = int(call.attrs.axis or 0) % rank
-    if axis == 0:
-        raise _refusal(name, call, "it works along the batch")
-    return axis
 
 
 def _same(function: Function) -> Builder:
     """For operators without attributes."""
     return lambda _name, _call: function
-
-
-# Products ---------------------------------------------------------------------------------------
-
-
-def _conv2d(name: str, call: relax.Call) -> Sum:
-    attrs = call.attrs
-    _require(name, call, "data_layout", ("NCHW",))
-    _require(name, call, "kernel_layout", ("OIHW",))
-    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
-    strides, dilation, groups = _ints(attrs.strides), _ints(attrs.dilation), int(attrs.groups)
-    padding = _ints(attrs.padding)
-    if padding[:2] == padding[2:]:
-        both = padding[:2]
-        return lambda x, w, b: F.conv2d(x, w, b, strides, both, dilation, groups)
-    sides = _sides(padding)
-    return lambda x, w, b: F.conv2d(F.pad(x, sides), w, b, strides, 0, dilation, groups)
-
-
-def _conv2d_transpose(name: str, call: relax.Call) -> Sum:
-    attrs = call.attrs
-    _require(name, call, "data_layout", ("NCHW",))
-    _require(name, call, "kernel_layout", ("IOHW",))
-    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
-    strides, dilation, groups = _ints(attrs.strides), _ints(attrs.dilation), int(attrs.groups)
-    (top, left, bottom, right), extra = _ints(attrs.padding), _ints(attrs.output_padding)
-    if (top, left) == (bottom, right):
-        return lambda x, w, b: F.conv_transpose2d(
-            x, w, b, strides, (top, left), extra, groups, dilation
-        )
-    rows, columns = shape_of(call)[2:]
-
-    # Padding of a transposed convolution crops its result; output padding lets it reach farther.
-    def cropped(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
-        whole = F.conv_transpose2d(x, w, b, strides, 0, extra, groups, dilation)
-        return whole[:, :, top : top + rows, left : left + columns]
-
-    return cropped
-
-
-def _matmul(name: str, call: relax.Call) -> Sum:
-    _require(name, call, "out_dtype", ("None", "", "float32", "int32"))
-
-    def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
-        return torch.matmul(x, w) if b is None else torch.addmm(b, x, w)
-
-    return product
-
-
-_SUMS: dict[str, Callable[[str, relax.Call], Sum]] = {
-    "nn.conv2d": _conv2d,
-    "nn.conv2d_transpose": _conv2d_transpose,
-    "matmul": _matmul,
-}
 
 
 def _without_bias(make: Callable[[str, relax.Call], Sum]) -> Builder:
@@ -160,25 +56,14 @@ def _without_bias(make: Callable[[str, relax.Call], Sum]) -> Builder:
     return builder
 
 
-# Pooling and padding ----------------------------------------------------------------------------
-
-
-def _sides(padding: Sequence[int]) -> tuple[int, ...]:
-    """Pads of all axes' begins, then all ends, as `F.pad` takes them: last axis first."""
-    half = len(padding) // 2
-    return tuple(
-        size for axis in reversed(range(half)) for size in (padding[axis], padding[half + axis])
-    )
-
-
 def _window(name: str, call: relax.Call, layout: str) -> tuple[tuple[int, ...], ...]:
     """Kernel, strides, dilation and pads; with these, floor mode gives a ceil-mode result."""
-    _require(name, call, "layout", (layout,))
+    require(name, call, "layout", (layout,))
     attrs = call.attrs
     kernel, strides, dilation = (
-        _ints(attrs.pool_size), _ints(attrs.strides), _ints(attrs.dilation)
+        ints(attrs.pool_size), ints(attrs.strides), ints(attrs.dilation)
     )  # fmt: skip
-    pads, rank = list(_ints(attrs.padding)), len(kernel)
+    pads, rank = list(ints(attrs.padding)), len(kernel)
     sizes, results = shape_of(call.args[0])[2:], shape_of(call)[2:]
     for axis in range(rank):
         reach = (results[axis] - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
@@ -198,7 +83,7 @@ def _max_pool2d(name: str, call: relax.Call) -> Function:
     if _native(kernel, pads):
         both = pads[:2]
         return lambda x: F.max_pool2d(x, kernel, strides, both, dilation)
-    sides = _sides(pads)
+    sides = sides_of(pads)
     return lambda x: F.max_pool2d(F.pad(x, sides, value=-math.inf), kernel, strides, 0, dilation)
 
 
@@ -206,14 +91,14 @@ def _avg_pool(pool: Function, layout: str) -> Builder:
     def builder(name: str, call: relax.Call) -> Function:
         kernel, strides, dilation, pads = _window(name, call, layout)
         if any(step != 1 for step in dilation):
-            raise _refusal(name, call, f"dilation is {list(dilation)}, only 1 is supported")
+            raise refusal(name, call, f"dilation is {list(dilation)}, only 1 is supported")
         whole = bool(call.attrs.count_include_pad)
-        if whole and pads != _ints(call.attrs.padding):
-            raise _refusal(name, call, "ceil_mode with count_include_pad has no agreed meaning")
+        if whole and pads != ints(call.attrs.padding):
+            raise refusal(name, call, "ceil_mode with count_include_pad has no agreed meaning")
         if _native(kernel, pads):
             both = pads[: len(kernel)]
             return lambda x: pool(x, kernel, strides, both, False, whole)
-        sides = _sides(pads)
+        sides = sides_of(pads)
         if whole:
             return lambda x: pool(F.pad(x, sides), kernel, strides)
 
@@ -228,23 +113,23 @@ def _avg_pool(pool: Function, layout: str) -> Builder:
 
 
 def _adaptive_avg_pool2d(name: str, call: relax.Call) -> Function:
-    _require(name, call, "layout", ("NCHW",))
+    require(name, call, "layout", ("NCHW",))
     rows, columns = shape_of(call)[2:]
     return lambda x: F.adaptive_avg_pool2d(x, (rows, columns))
 
 
 def _pad(name: str, call: relax.Call) -> Function:
-    _require(name, call, "pad_mode", ("constant",))
-    width, value = _ints(call.attrs.pad_width), float(call.attrs.pad_value)
+    require(name, call, "pad_mode", ("constant",))
+    width, value = ints(call.attrs.pad_width), float(call.attrs.pad_value)
     if any(width[:2]):
-        raise _refusal(name, call, "it works along the batch")
-    sides = _sides((*width[2::2], *width[3::2]))
+        raise refusal(name, call, "it works along the batch")
+    sides = sides_of((*width[2::2], *width[3::2]))
     return lambda x: F.pad(x, sides, value=value)
 
 
 def _resize2d(name: str, call: relax.Call) -> Function:
-    _require(name, call, "layout", ("NCHW",))
-    _require(name, call, "method", ("nearest_neighbor", "linear"))
+    require(name, call, "layout", ("NCHW",))
+    require(name, call, "method", ("nearest_neighbor", "linear"))
     attrs = call.attrs
     mode = str(attrs.coordinate_transformation_mode)
     rounding = str(attrs.rounding_method) if str(attrs.method) == "nearest_neighbor" else None
@@ -254,12 +139,9 @@ def _resize2d(name: str, call: relax.Call) -> Function:
             for size, result in zip(shape_of(call.args[0])[2:], shape_of(call)[2:], strict=True)
         )
     except ValueError as error:
-        raise _refusal(name, call, str(error)) from error
+        raise refusal(name, call, str(error)) from error
     columns = columns.T.contiguous()
     return lambda x: rows.to(x) @ x @ columns.to(x)
-
-
-# Shapes -----------------------------------------------------------------------------------------
 
 
 def _reshape(name: str, call: relax.Call) -> Function:
@@ -277,39 +159,39 @@ def _broadcast_to(name: str, call: relax.Call) -> Function:
 
 def _permute_dims(name: str, call: relax.Call) -> Function:
     rank = len(shape_of(call))
-    axes = tuple(reversed(range(rank))) if call.attrs.axes is None else _ints(call.attrs.axes)
+    axes = tuple(reversed(range(rank))) if call.attrs.axes is None else ints(call.attrs.axes)
     axes = tuple(axis % rank for axis in axes)
     if axes[0] != 0:
-        raise _refusal(name, call, "it moves the batch")
+        raise refusal(name, call, "it moves the batch")
     return lambda x: x.permute(axes)
 
 
 def _concat(name: str, call: relax.Call) -> Function:
-    axis = _axis(name, call)
+    axis = axis_of(name, call)
     return lambda *parts: torch.cat(parts, axis)
 
 
 def _stack(name: str, call: relax.Call) -> Function:
-    axis = _axis(name, call)
+    axis = axis_of(name, call)
     return lambda *parts: torch.stack(parts, axis)
 
 
 def _split(name: str, call: relax.Call) -> Function:
-    axis = _axis(name, call)
+    axis = axis_of(name, call)
     sizes = [int(part.shape[axis]) for part in call.ty.fields]
     return lambda x: torch.split(x, sizes, axis)
 
 
 def _strided_slice(name: str, call: relax.Call) -> Function:
-    bounds = [_ints(arg.fields) for arg in call.args[1:]]
+    bounds = [ints(arg.fields) for arg in call.args[1:]]
     rank, (axes, begin, end) = len(shape_of(call)), bounds[:3]
     steps = bounds[3] if len(bounds) > 3 else (1,) * len(axes)
     if any(step < 1 for step in steps):
-        raise _refusal(name, call, f"steps are {list(steps)}, only forward ones are supported")
+        raise refusal(name, call, f"steps are {list(steps)}, only forward ones are supported")
     cut = [slice(None)] * rank
     for axis, start, stop, step in zip(axes, begin, end, steps, strict=True):
         if axis % rank == 0:
-            raise _refusal(name, call, "it works along the batch")
+            raise refusal(name, call, "it works along the batch")
         cut[axis % rank] = slice(start, stop, step)
     index = tuple(cut)
     return lambda x: x[index]
@@ -318,16 +200,13 @@ def _strided_slice(name: str, call: relax.Call) -> Function:
 def _reduce(function: Function) -> Builder:
     def builder(name: str, call: relax.Call) -> Function:
         rank, keep = len(shape_of(call.args[0])), bool(call.attrs.keepdims)
-        axes = range(rank) if call.attrs.axis is None else _ints(call.attrs.axis)
+        axes = range(rank) if call.attrs.axis is None else ints(call.attrs.axis)
         axes = tuple(axis % rank for axis in axes)
         if 0 in axes:
-            raise _refusal(name, call, "it works along the batch")
+            raise refusal(name, call, "it works along the batch")
         return lambda x: function(x, axes, keep)
 
     return builder
-
-
-# Element by element -----------------------------------------------------------------------------
 
 
 def _clip(name: str, call: relax.Call) -> Function:
@@ -341,7 +220,7 @@ def _leaky_relu(name: str, call: relax.Call) -> Function:
 
 
 def _prelu(name: str, call: relax.Call) -> Function:
-    axis = _axis(name, call)
+    axis = axis_of(name, call)
     if axis == 1:
         return F.prelu
     return lambda x, slope: F.prelu(x.movedim(axis, 1), slope).movedim(1, axis)
@@ -354,7 +233,7 @@ def _softplus(name: str, call: relax.Call) -> Function:
 
 def _softmax(function: Function) -> Builder:
     def builder(name: str, call: relax.Call) -> Function:
-        axis = _axis(name, call)
+        axis = axis_of(name, call)
         return lambda x: function(x, axis)
 
     return builder
@@ -368,7 +247,7 @@ def _astype(name: str, call: relax.Call) -> Function:
 def _batch_norm(name: str, call: relax.Call) -> Function:
     attrs, epsilon = call.attrs, float(call.attrs.epsilon)
     if bool(attrs.training) or int(attrs.axis) != 1:
-        raise _refusal(name, call, "only inference on axis 1 is supported")
+        raise refusal(name, call, "only inference on axis 1 is supported")
     return lambda x, gamma, beta, mean, variance: (
         F.batch_norm(x, mean, variance, gamma, beta, eps=epsilon), mean, variance
     )  # fmt: skip
@@ -385,7 +264,7 @@ def _dequantize(name: str, call: relax.Call) -> Function:
 
 
 _BUILDERS: dict[str, Builder] = {
-    **{op: _without_bias(make) for op, make in _SUMS.items()},
+    **{op: _without_bias(make) for op, make in SUMS.items()},
     "abs": _same(torch.abs),
     "add": _same(torch.add),
     "astype": _astype,

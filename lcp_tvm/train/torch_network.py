@@ -16,7 +16,8 @@ from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import Emit, rebuild, with_biases
 from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
-from lcp_tvm.train.operators import Builder, build, build_product
+from lcp_tvm.train.operators import Builder, build
+from lcp_tvm.train.products import build_product
 from lcp_tvm.train.program import Program, tensor
 from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 

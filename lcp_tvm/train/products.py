@@ -1,0 +1,89 @@
+"""The torch form of layers with weights: convolution, transposed convolution, dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from tvm import relax
+
+from lcp_tvm.quantise.graph import op_name, shape_of
+from lcp_tvm.train.attributes import ints, require, sides_of
+
+Sum = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""(data, weight, bias or None) -> sums of products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A convolution, transposed convolution or dense layer.
+
+    Attributes
+    ----------
+    axis : of output channels in the weight.
+    groups : how often that axis is meant: a transposed convolution's groups lie along axis 0.
+    """
+
+    compute: Sum
+    axis: int
+    groups: int = 1
+
+
+def build_product(name: str, call: relax.Call) -> Product:
+    """Return what a layer does with its weight and bias."""
+    op = op_name(call)
+    groups = int(call.attrs.groups) if op == "nn.conv2d_transpose" else 1
+    return Product(SUMS[op](name, call), axis=0 if op == "nn.conv2d" else 1, groups=groups)
+
+
+def _conv2d(name: str, call: relax.Call) -> Sum:
+    attrs = call.attrs
+    require(name, call, "data_layout", ("NCHW",))
+    require(name, call, "kernel_layout", ("OIHW",))
+    require(name, call, "out_dtype", ("None", "", "float32", "int32"))
+    strides, dilation, groups = ints(attrs.strides), ints(attrs.dilation), int(attrs.groups)
+    padding = ints(attrs.padding)
+    if padding[:2] == padding[2:]:
+        both = padding[:2]
+        return lambda x, w, b: F.conv2d(x, w, b, strides, both, dilation, groups)
+    sides = sides_of(padding)
+    return lambda x, w, b: F.conv2d(F.pad(x, sides), w, b, strides, 0, dilation, groups)
+
+
+def _conv2d_transpose(name: str, call: relax.Call) -> Sum:
+    attrs = call.attrs
+    require(name, call, "data_layout", ("NCHW",))
+    require(name, call, "kernel_layout", ("IOHW",))
+    require(name, call, "out_dtype", ("None", "", "float32", "int32"))
+    strides, dilation, groups = ints(attrs.strides), ints(attrs.dilation), int(attrs.groups)
+    (top, left, bottom, right), extra = ints(attrs.padding), ints(attrs.output_padding)
+    if (top, left) == (bottom, right):
+        return lambda x, w, b: F.conv_transpose2d(
+            x, w, b, strides, (top, left), extra, groups, dilation
+        )
+    rows, columns = shape_of(call)[2:]
+
+    # Padding of a transposed convolution crops its result; output padding lets it reach farther.
+    def cropped(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        whole = F.conv_transpose2d(x, w, b, strides, 0, extra, groups, dilation)
+        return whole[:, :, top : top + rows, left : left + columns]
+
+    return cropped
+
+
+def _matmul(name: str, call: relax.Call) -> Sum:
+    require(name, call, "out_dtype", ("None", "", "float32", "int32"))
+
+    def product(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        return torch.matmul(x, w) if b is None else torch.addmm(b, x, w)
+
+    return product
+
+
+SUMS: dict[str, Callable[[str, relax.Call], Sum]] = {
+    "nn.conv2d": _conv2d,
+    "nn.conv2d_transpose": _conv2d_transpose,
+    "matmul": _matmul,
+}
