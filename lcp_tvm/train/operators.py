@@ -28,6 +28,12 @@ Function = Callable[..., Any]
 
 Builder = Callable[[str, relax.Call], Function]
 
+BROADCASTING = frozenset(
+    ("add", "broadcast_to", "divide", "matmul", "maximum", "minimum", "multiply", "power",
+     "subtract", "where")
+)  # fmt: skip
+"""Operators that give operands of fewer axes new ones in front."""
+
 
 def build(name: str, call: relax.Call) -> Function:
     """Return the torch form of a call.
@@ -151,9 +157,7 @@ def _reshape(name: str, call: relax.Call) -> Function:
 
 
 def _broadcast_to(name: str, call: relax.Call) -> Function:
-    sizes, grown = shape_of(call)[1:], len(shape_of(call)) - len(shape_of(call.args[0]))
-    if grown:
-        return lambda x: x.expand(1, *sizes)
+    sizes = shape_of(call)[1:]
     return lambda x: x.expand(-1, *sizes)
 
 

@@ -15,7 +15,7 @@ from tvm import relax
 
 from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import op_name, shape_of
-from lcp_tvm.train.operators import Builder
+from lcp_tvm.train.operators import BROADCASTING, Builder
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,20 @@ class Program:
             )
         if self.places[name] not in self._fixed and isinstance(expr.ty, relax.TensorType):
             _check_batch(name, expr)
+            self._check_ranks(name, expr)
+
+    def _check_ranks(self, name: str, expr: relax.Expr) -> None:
+        """Refuse to align the batch of an operand with a later axis of another one."""
+        if op_name(expr) not in BROADCASTING:
+            return
+        rank = len(shape_of(expr))
+        for arg in expr.args:
+            moves = isinstance(arg, relax.Var) and self.places[arg.name] not in self._fixed
+            if moves and len(shape_of(arg)) != rank:
+                raise ModelError(
+                    f"cannot train {name} = {op_name(expr)}: its result has more axes than "
+                    f"{arg.name}, whose batch would become another one"
+                )
 
     def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
         operands = tuple(place for arg in args for place in self.operands(arg))
