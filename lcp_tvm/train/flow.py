@@ -174,7 +174,17 @@ class _Flow:
         network = replace(self.network, module=made.module)
         if self.recipe.qat:
             network = self._quantised(network)
-        return Trained(network, tuple(self.stages), tuple(self.history))
+        messages = (*network.messages, *self._lost())
+        return Trained(replace(network, messages=messages), tuple(self.stages), tuple(self.history))
+
+    def _lost(self) -> Iterator[str]:
+        """Say if more was lost than the recipe allows."""
+        drop = self.stages[0].accuracy - self.stages[-1].accuracy
+        if drop > self.recipe.max_drop:
+            yield (
+                f"{drop:.1f} points of accuracy are lost, more than the {self.recipe.max_drop:g} "
+                f"allowed; train for more epochs, with more pictures, or with fatter branches"
+            )
 
     def _restored(self) -> _Made:
         """Split, train, and fatten until the accuracy is back."""

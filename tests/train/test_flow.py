@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,18 @@ def test_a_trained_network_becomes_int8_without_labels() -> None:
     assert names(result) == ["original", "int8"]
     assert result.stages[1].accuracy > 90
     assert {point.features for point in result.history} == {0}
+
+
+def test_what_is_lost_beyond_the_bound_is_said() -> None:
+    recipe = Recipe(branches=2, labels=True, max_drop=0, fatten=0)
+    settings = replace(SETTINGS, epochs=1, learning_rate=1e-6)
+    result = train_network(trained(), recipe, TRAINING, TEST, settings)
+    assert re.fullmatch(
+        r"[0-9.]+ points of accuracy are lost, more than the 0 allowed; .*",
+        result.network.messages[-1],
+    )
+    enough = train_network(trained(), replace(recipe, max_drop=100), TRAINING, TEST, settings)
+    assert enough.network.messages == ()
 
 
 def test_a_network_that_has_its_branches_is_trained_as_it_is() -> None:
