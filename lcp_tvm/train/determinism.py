@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch.utils import deterministic as deterministic_memory
+import torch.utils.deterministic
+
+_MEMORY: Any = torch.utils.deterministic  # its attributes are made when it is imported
 
 
 @contextmanager
@@ -18,17 +21,17 @@ def deterministic(threads: int) -> Iterator[None]:
     New memory is not filled, which would take a tenth of the time: no kernel here reads it.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = deterministic_memory.fill_uninitialized_memory
+    filled = _MEMORY.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    deterministic_memory.fill_uninitialized_memory = False
+    _MEMORY.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        deterministic_memory.fill_uninitialized_memory = filled
+        _MEMORY.fill_uninitialized_memory = filled
 
 
 def best_device() -> torch.device:
