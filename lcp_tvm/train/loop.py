@@ -7,7 +7,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lcp_tvm.errors import InputError
@@ -88,11 +90,11 @@ class _Run:
         self._stage, self._watch = stage, watch
         device = best_device()
         self._batches = _batches(lesson, settings, device)
-        self._facts = _facts(student, lesson, settings, self._batches)
         networks = [student] if lesson.teacher is None else [student, lesson.teacher.network]
         for network in networks:
             network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._expected = lesson.expected()
+        self._facts = _facts(student, lesson, settings, self._batches, self._expected)
         self._optimiser = make_optimiser(student, settings)
         self._steps = settings.epochs * self._batches.steps
         self._step = 0
@@ -208,7 +210,11 @@ def _batches(lesson: Lesson, settings: Settings, device: torch.device) -> Batche
 
 
 def _facts(
-    student: TorchNetwork, lesson: Lesson, settings: Settings, batches: Batches
+    student: TorchNetwork,
+    lesson: Lesson,
+    settings: Settings,
+    batches: Batches,
+    expected: NDArray[np.int64],
 ) -> dict[str, str]:
     """Return what decides every bit of a training, as users would name it."""
     teacher = lesson.teacher
@@ -219,7 +225,7 @@ def _facts(
         "objective": repr(lesson.objective),
         "preprocessing": repr(lesson.preprocess),
         "data set": fingerprint.of_tensors(batches.pixels, batches.classes),
-        "test set": fingerprint.of_tensors(torch.from_numpy(lesson.test.pixels)),
+        "test set": fingerprint.of_tensors(*map(torch.from_numpy, (lesson.test.pixels, expected))),
         "network": fingerprint.of_network(student),
         "teacher": "none" if teacher is None else fingerprint.of_network(teacher.network),
         "share of the teacher": "none" if teacher is None else repr(teacher.shares),
