@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from lcp_tvm.train.batch_norm import Norm
-from lcp_tvm.train.layer import Layer
+from lcp_tvm.train.layer import Layer, QuantisedLayer
 from lcp_tvm.train.torch_network import TorchNetwork
 
 CHUNK = 128  # pictures at a time
+SLOPE = 0.25  # of PReLUs at first, as He et al. 2015 have it
 
 Deviation = Callable[[Layer], float]
 """The standard deviation of a layer's first weights."""
@@ -34,8 +35,15 @@ def add_norms(network: TorchNetwork, pictures: torch.Tensor) -> None:
 
     The network's function in inference stays the same: a norm's factor is the deviation that its
     products have on ``pictures`` [N, C, H, W], and the bias takes their mean back.
+
+    Raises
+    ------
+    ValueError
+        A layer is int8 already: the scales of its weights would not fit what a norm makes of them.
     """
     layers = list(network.layers.values())[:-1]
+    if any(isinstance(layer, QuantisedLayer) for layer in layers):
+        raise ValueError("int8 layers take no norms; add them before the network is quantised")
     sums = {layer: _Sums() for layer in layers}
     hooks = [layer.register_forward_pre_hook(sums[layer].add) for layer in layers]
     training = network.training
@@ -75,7 +83,7 @@ class _Sums:
 
 
 def reset(network: TorchNetwork, seed: int, deviation: Deviation = lcp_deviation) -> None:
-    """Forget what was learnt: normal weights, biases 0, norms as they begin.
+    """Forget what was learnt: normal weights, biases 0, slopes 0.25, norms as they begin.
 
     The weights are a function of ``seed`` and the layers' shapes alone.
     """
@@ -87,3 +95,5 @@ def reset(network: TorchNetwork, seed: int, deviation: Deviation = lcp_deviation
             layer.bias.zero_()
             if layer.norm is not None:
                 layer.norm.reset()
+        for slope in network.slopes.values():
+            slope.weight.fill_(SLOPE)

@@ -10,9 +10,11 @@ import tvm
 from tvm import relax
 from tvm.relax import op as R
 
+from lcp_tvm.quantise.flow import quantise
 from lcp_tvm.relay_passes.lcp_branches import split_lcp_network
 from tests.frontend.models import random_input
 from tests.quantise.float_builder import Floats, small_residual
+from tests.quantise.float_builder import network as network_of
 
 torch = pytest.importorskip("torch")
 
@@ -123,6 +125,20 @@ def test_the_seed_alone_says_where_training_begins(module: tvm.IRModule) -> None
 
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
+
+
+def test_slopes_begin_anew_too() -> None:
+    slopes = relax.const([0.5, 0.125, 2.0], "float32")
+    network = to_torch(Floats(1, 3, 4, 4).build(lambda floats: R.nn.prelu(floats.x, slopes)))
+    reset(network, seed=3)
+    (prelu,) = network.slopes.values()
+    assert prelu.weight.tolist() == [0.25] * 3
+
+
+def test_int8_layers_take_no_norms(module: tvm.IRModule, pictures: Any) -> None:
+    quantised = quantise(network_of(module), pictures[:4].numpy()).module
+    with pytest.raises(ValueError, match="int8 layers take no norms"):
+        add_norms(to_torch(quantised), pictures)
 
 
 def transposed(floats: Floats) -> Any:

@@ -23,6 +23,12 @@ from lcp_tvm.quantise.graph import with_biases
 from lcp_tvm.relay_passes.lcp_branches import split_lcp_network
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from tests.frontend.models import random_input
+from tests.networks import (
+    decoder,
+    efficientnet_lite0,
+    mobilenet,
+    resnet18,
+)
 from tests.quantise.float_builder import Floats, network, pictures, small_residual
 from tests.relay_passes.qdq_builder import Qdq
 from tests.train.float_modules import one_by_one
@@ -59,6 +65,17 @@ def test_outputs_are_those_of_onnxruntime(name: str, branches: int) -> None:
     module, x = module_of(name, branches), random_input(SHAPE)
     found = to_torch(module)(torch.from_numpy(x)).detach().numpy()
     closely(found, one_by_one(module, x))
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [(resnet18, 64), (mobilenet, 64), (efficientnet_lite0, 64), (decoder, 16)],
+)
+def test_other_networks_compute_the_same_too(make: Any, size: int) -> None:
+    whole = network_of(make(size), Path("model"))
+    x = random_input((2, *whole.input_shape[1:]))
+    found = to_torch(whole.module)(torch.from_numpy(x)).detach().numpy()
+    closely(found, one_by_one(whole.module, x))
 
 
 @pytest.mark.parametrize("branches", BRANCHES)
