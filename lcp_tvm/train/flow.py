@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import tvm
 
+from lcp_tvm.errors import InputError
 from lcp_tvm.network import Network
+from lcp_tvm.quantise import is_qdq
 from lcp_tvm.relay_passes.lcp_branches import LcpNetwork, split_lcp_network
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.prune_channels import prune_channels
@@ -128,12 +130,18 @@ def train_network(
     Raises
     ------
     InputError
-        There is nothing to learn from, or a checkpoint is of another training.
+        There is nothing to learn from, a checkpoint is of another training, or what is to be
+        pruned or quantised is quantised already.
     PlanError
         The network cannot be divided or pruned so.
     TrainingStoppedError
         ``watch`` stopped it.
     """
+    if is_qdq(network.module) and (recipe.prune or recipe.qat):
+        raise InputError(
+            f"{network.name} is quantised already; give the float model, or train this one as it "
+            f"is, without --prune and --qat"
+        )
     if not recipe.labels:
         training, test = Pictures(training.pixels, None), Pictures(test.pixels, None)
         teacher = teacher or network

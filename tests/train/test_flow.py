@@ -13,11 +13,12 @@ import pytest
 from tvm import relax
 from tvm.relax import op as R
 
-from lcp_tvm.errors import PlanError
+from lcp_tvm.errors import InputError, PlanError
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.frontend.export_file import write_onnx
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
+from lcp_tvm.quantise import quantise
 from lcp_tvm.splitting import count_branches
 from lcp_tvm.train.accuracy import accuracy
 from lcp_tvm.train.flow import Recipe, Trained, train_network
@@ -149,6 +150,19 @@ def test_what_is_lost_beyond_the_bound_is_said() -> None:
     )
     enough = train_network(trained(), replace(recipe, max_drop=100), TRAINING, TEST, settings)
     assert enough.network.messages == ()
+
+
+def test_a_quantised_network_is_trained_but_not_pruned_or_quantised_again() -> None:
+    settings = replace(SETTINGS, epochs=1)
+    recipe = Recipe(branches=None, labels=True)
+    module = quantise(trained(), np.zeros((1, 1, 8, 8), np.float32)).module
+    quantised = replace(untrained(), module=module)
+    assert names(train_network(quantised, recipe, TRAINING, TEST, settings)) == [
+        "original", "train"
+    ]  # fmt: skip
+    for again in (replace(recipe, qat=True), replace(recipe, prune=0.45)):
+        with pytest.raises(InputError, match="tiny is quantised already; give the float model"):
+            train_network(quantised, again, TRAINING, TEST, settings)
 
 
 def test_a_network_that_has_its_branches_is_trained_as_it_is() -> None:
