@@ -20,6 +20,7 @@ from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
 from lcp_tvm.cli.dump import dump_command
 from lcp_tvm.cli.options import Debug, debug_option
+from lcp_tvm.cli.output import INTERRUPTED
 from lcp_tvm.cli.predict import predict_command
 from lcp_tvm.cli.report import report_command
 from lcp_tvm.cli.run import run_command
@@ -30,7 +31,6 @@ from lcp_tvm.cli.worker import worker_command
 from lcp_tvm.errors import LcpError
 
 USER_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 PROGRAM = "lcp-tvm"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,18 @@ def json_option(function: Decorated) -> Decorated:
 def package_argument(function: Decorated) -> Decorated:
     """Add the argument ``NET.lcp``."""
     return click.argument("package", metavar="NET.lcp", type=FILE)(function)
+
+
+class Number(click.FloatRange):
+    """A range of floats; "nan" is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 def plot_option(what: str) -> Callable[[Decorated], Decorated]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 WIDE = 110
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def stdout_console() -> Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option
-from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
+from lcp_tvm.cli.options import FILE, Number, debug_option, json_option
+from lcp_tvm.cli.output import INTERRUPTED, ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import InputError, ModelError
 from lcp_tvm.split_text import MAX_FATTEN, Lcp, Whole, parse_split
 
@@ -25,21 +24,8 @@ if TYPE_CHECKING:
     from lcp_tvm.train.flow import Recipe, Stage, Trained
     from lcp_tvm.train.settings import Settings
 
-INTERRUPTED = 130
 HELD_OUT = 0.1
 """Share of the pictures that are tested with alone, where there is no --test; LCP's."""
-
-
-class Number(click.FloatRange):
-    """A range of floats; "nan" is in none."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number.", param, ctx)
-        return number
 
 
 @click.command("train")
