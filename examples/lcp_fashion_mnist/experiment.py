@@ -70,9 +70,9 @@ class Experiment:
             raise FailedRunError(f"{run.file}: exit status {status}; see {log}")
         seconds = round(time.monotonic() - begin)
         found = measure(self.folder / run.file, self.data)
-        accuracy = round(found.accuracy, 2)
-        return Row(run.network, run.variant, run.seed, accuracy, found.parameters, found.macs,
-                   self.epochs, seconds, shlex.join(command))  # fmt: skip
+        return Row(run.network, run.variant, run.seed, round(found.accuracy, 2),
+                   round(found.int8, 2), found.parameters, found.macs, self.epochs, seconds,
+                   shlex.join(command))  # fmt: skip
 
     def has(self, run: Run | None) -> bool:
         """Whether a network is trained; None, an untrained one, is always there."""
@@ -147,7 +147,7 @@ def main() -> None:
         left -= 1
         append_row(options.rows, row)
         print(f"{row.network:9}{row.variant:18}{row.seed}{row.accuracy:7.2f} %"
-              f"{row.seconds:6} s, {left} left", flush=True)  # fmt: skip
+              f"{row.int8:7.2f} %{row.seconds:6} s, {left} left", flush=True)  # fmt: skip
 
     try:
         failures = run_all(runs, experiment, options.jobs, report)

@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from networks import LABELS
 
 from lcp_tvm.frontend.load import load_network
-from lcp_tvm.quantise import is_qdq
+from lcp_tvm.network import Network
+from lcp_tvm.quantise import is_qdq, quantise
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.piece import carve
 from lcp_tvm.relay_passes.split import whole
 from lcp_tvm.train.accuracy import accuracy
-from lcp_tvm.train.data import read_data
+from lcp_tvm.train.batches import normalise
+from lcp_tvm.train.data import Pictures, read_data
 from lcp_tvm.train.int8 import integer_network
 from lcp_tvm.train.torch_network import to_torch
+
+CALIBRATION = 128
+"""Training pictures that scales of int8 numbers are chosen with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +33,13 @@ class Measured:
     Attributes
     ----------
     accuracy : percent of the test pictures that are right.
+    int8 : the same of the integers that VTA computes when the network is compiled for it.
     parameters : weights and biases of all branches.
     macs : multiply-accumulates of a picture, of all branches.
     """
 
     accuracy: float
+    int8: float
     parameters: int
     macs: int
 
@@ -38,19 +47,36 @@ class Measured:
 def measure(path: Path, data: Path) -> Measured:
     """Measure a network's file on all test pictures of a data set.
 
-    A QDQ network is measured as the integers that VTA computes.
+    A QDQ network is measured as integers alone.
     """
     network = load_network(path)
     trainable = to_torch(network.module)
-    form, module = trainable, network.module
-    if is_qdq(network.module):
-        form, module = integer_network(network.module), lower_qdq(network.module)
-    test = read_data(data, network, labelled=True, classes=len(LABELS), part="test",
-                     progress=lambda what, part: None)  # fmt: skip
+    test = _read(data, network, "test")
     assert test.classes is not None
-    graph = read_graph(module)
+    if is_qdq(network.module):
+        quantised, shape = network.module, lower_qdq(network.module)
+    else:
+        quantised, shape = quantise(network, _calibration(data, network)).module, network.module
+    int8 = accuracy(integer_network(quantised), test, network.preprocess, test.classes)
+    exact = int8
+    if not is_qdq(network.module):
+        exact = accuracy(trainable, test, network.preprocess, test.classes)
+    graph = read_graph(shape)
     return Measured(
-        accuracy(form, test, network.preprocess, test.classes),
+        exact,
+        int8,
         sum(layer.weight.numel() + layer.bias.numel() for layer in trainable.layers.values()),
         carve(graph, whole(graph, graph.outputs), graph.inputs).macs,
     )
+
+
+def _calibration(data: Path, network: Network) -> np.ndarray:
+    """Return some training pictures as the network's input, float32 [n, C, H, W]."""
+    training = _read(data, network, "train")
+    rows = np.random.default_rng(0).permutation(len(training))[:CALIBRATION]
+    return normalise(torch.from_numpy(training.pixels[rows]), network.preprocess).numpy()
+
+
+def _read(data: Path, network: Network, part: str) -> Pictures:
+    return read_data(data, network, labelled=True, classes=len(LABELS), part=part,
+                     progress=lambda what, share: None)  # fmt: skip

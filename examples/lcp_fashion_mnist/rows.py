@@ -17,6 +17,7 @@ class Row:
     Attributes
     ----------
     accuracy : percent of the test pictures that are right.
+    int8 : the same of the integers that VTA computes when the network is compiled for it.
     parameters : weights and biases of all branches.
     macs : multiply-accumulates of a picture, of all branches.
     epochs : of the command.
@@ -28,6 +29,7 @@ class Row:
     variant: str
     seed: int
     accuracy: float
+    int8: float
     parameters: int
     macs: int
     epochs: int
@@ -46,6 +48,7 @@ def read_rows(path: Path) -> list[Row]:
                 line["variant"],
                 int(line["seed"]),
                 float(line["accuracy"]),
+                float(line["int8"]),
                 int(line["parameters"]),
                 int(line["macs"]),
                 int(line["epochs"]),

@@ -25,7 +25,7 @@ ALLOWED_KIND = {"distilled": 0.5, "int8": 0.3, "pruned45": 0.5}
 
 COLOURS = dict(zip(NETWORKS, ("tab:gray", "tab:blue", "tab:green", "tab:orange"), strict=True))
 HEAD = ("network", "variant", "seeds", "accuracy %", "spread", "points", "of", "allowed",
-        "parameters", "fewer", "MACs", "fewer")  # fmt: skip
+        "int8 %", "points", "parameters", "fewer", "MACs", "fewer")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Line:
     ----------
     accuracies : percent, by seed.
     differences : points more than what it is compared with, of seeds that both have.
+    int8 : percent, by seed, of the network compiled for VTA.
     original : what it is a variant of, to compare parameters and MACs; a row of any seed.
     """
 
@@ -43,6 +44,7 @@ class Line:
     variant: str
     accuracies: tuple[float, ...]
     differences: tuple[float, ...]
+    int8: tuple[float, ...]
     row: Row
     original: Row
 
@@ -72,13 +74,16 @@ def lines(rows: Sequence[Row]) -> list[Line]:
             pairs = [(row, found.get((network, reference(variant), row.seed))) for row in own]
             differences = tuple(row.accuracy - base.accuracy for row, base in pairs if base)
             accuracies = tuple(row.accuracy for row in own)
-            result.append(Line(network, variant, accuracies, differences, own[0], originals[0]))
+            int8 = tuple(row.int8 for row in own)
+            result.append(
+                Line(network, variant, accuracies, differences, int8, own[0], originals[0])
+            )
     return result
 
 
 def markdown(table: Sequence[Line]) -> str:
     """Return the table; spread is the largest accuracy less the smallest."""
-    cells = [HEAD, ("---",) * 2 + ("---:",) * 4 + ("---",) + ("---:",) * 5]
+    cells = [HEAD, ("---",) * 2 + ("---:",) * 4 + ("---",) + ("---:",) * 7]
     for line in table:
         bound = allowed(line.variant)
         difference = ""
@@ -94,6 +99,8 @@ def markdown(table: Sequence[Line]) -> str:
                 difference,
                 reference(line.variant) if difference else "",
                 "" if bound is None else f"-{bound:.1f}",
+                f"{mean(line.int8):.2f}",
+                f"{mean(line.int8) - mean(line.accuracies):+.2f}",
                 f"{line.row.parameters:,}",
                 f"{line.original.parameters / line.row.parameters:.2f}x",
                 f"{line.row.macs:,}",
