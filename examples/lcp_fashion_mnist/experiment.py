@@ -26,6 +26,9 @@ from networks import NETWORKS, build
 from rows import RUNS, Row, append_row, read_rows
 from variants import VARIANTS, Run, all_runs
 
+INTERRUPTED = 130
+"""Exit status of a training that was stopped, and saved where it was."""
+
 
 class FailedRunError(Exception):
     """A command ended with an error."""
@@ -66,6 +69,8 @@ class Experiment:
             status = subprocess.run(
                 program, cwd=self.folder, stdout=file, stderr=file, check=False
             ).returncode
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         if status:
             raise FailedRunError(f"{run.file}: exit status {status}; see {log}")
         seconds = round(time.monotonic() - begin)

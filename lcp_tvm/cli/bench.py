@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option, package_argument
+from lcp_tvm.cli.options import FILE, Number, debug_option, json_option, package_argument
 from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import InputError
 
@@ -72,7 +72,7 @@ MAX_SLOWNESS = 1000
 @click.option(
     "--slow-motion",
     metavar="F",
-    type=click.FloatRange(1, MAX_SLOWNESS),
+    type=Number(1, MAX_SLOWNESS),
     help="Emulate at 1/F of the speed, when this machine is slower than the boards; by default "
     "as much as it needs.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option, package_argument
+from lcp_tvm.cli.options import FILE, Number, debug_option, json_option, package_argument
 from lcp_tvm.cli.output import ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import PackageError
 
@@ -49,7 +49,7 @@ MAX_DEVICES = 1024
 @click.option(
     "--fps",
     metavar="RATE",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="Frames a second that come in any case, in place of --in-flight.",
 )
 @click.option(

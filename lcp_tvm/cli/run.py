@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option, package_argument
+from lcp_tvm.cli.options import FILE, Number, debug_option, json_option, package_argument
 from lcp_tvm.cli.output import ProgressBar, print_json, stdout_console
 from lcp_tvm.errors import InputError
 
@@ -62,7 +62,7 @@ MAX_IN_FLIGHT = 1024
 @click.option(
     "--deadline",
     metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=30.0,
     show_default=True,
     help="Seconds within which an answer must be there.",

@@ -40,12 +40,14 @@ class Follow(Watch):
             signal.default_int_handler(number, frame)
         self._interrupted = True
 
-    def begins(self, stage: str, epochs: int, history: tuple[Point, ...]) -> None:
+    def begins(
+        self, stage: str, epochs: int, history: tuple[Point, ...], *, resumed: bool = False
+    ) -> None:
         self._epochs = epochs
         self._points += history
         if len(history) == epochs:
             self._progress.say(f"{stage}: trained already, {_test(history[-1])}")
-        elif history:
+        elif resumed:
             self._progress.say(
                 f"{stage}: resuming at epoch {len(history) + 1} of {epochs}; --restart begins anew"
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcp_tvm.cli.options import FILE, debug_option, json_option
+from lcp_tvm.cli.options import FILE, Number, debug_option, json_option
 from lcp_tvm.cli.output import ProgressBar, print_json, stdout_console
 from lcp_tvm.errors import InputError
 
@@ -37,7 +37,7 @@ DATABASE = "vta_tilings.jsonl"
 @click.option(
     "--budget",
     metavar="SECONDS",
-    type=click.FloatRange(0, 86_400),
+    type=Number(0, 86_400),
     default=10.0,
     show_default=True,
     help="Time to search for each layer of another shape.",

@@ -106,7 +106,9 @@ class _Run:
         checkpoint = None if path is None else Checkpoint(path, self._facts)
         if checkpoint is not None and (state := checkpoint.load()) is not None:
             self._restore(state)
-        self._watch.begins(self._stage, self._settings.epochs, tuple(self._history))
+        self._watch.begins(
+            self._stage, self._settings.epochs, tuple(self._history), resumed=self._step > 0
+        )
         self._student.train()
         while self._step < self._steps:
             self._do_step()

@@ -11,8 +11,13 @@ from lcp_tvm.train.curves import Point
 class Watch:
     """Follows trainings; this one says nothing and never stops them."""
 
-    def begins(self, stage: str, epochs: int, history: tuple[Point, ...]) -> None:
-        """Take note of a stage; ``history`` are the epochs that an earlier run finished."""
+    def begins(
+        self, stage: str, epochs: int, history: tuple[Point, ...], *, resumed: bool = False
+    ) -> None:
+        """Take note of a stage; ``history`` are the epochs that an earlier run finished.
+
+        ``resumed`` says that there was an earlier run, if only of some steps.
+        """
 
     def stepped(self, stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
         """Take note of step ``step`` of all ``steps`` and its losses."""

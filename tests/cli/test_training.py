@@ -29,8 +29,8 @@ def test_a_training_from_its_beginning(tmp_path: Path, capfd: Capture) -> None:
 
 def test_curves_have_the_epochs_of_an_earlier_run(tmp_path: Path, capfd: Capture) -> None:
     with ProgressBar() as progress, Follow(progress, tmp_path) as follow:
-        follow.begins("lcp:2", 1, (POINT,))
-        follow.begins("lcp:2+10%", 2, (replace(POINT, stage="lcp:2+10%"),))
+        follow.begins("lcp:2", 1, (POINT,), resumed=True)
+        follow.begins("lcp:2+10%", 2, (replace(POINT, stage="lcp:2+10%"),), resumed=True)
         follow.epoch_ended(replace(POINT, stage="lcp:2+10%", epoch=2))
         with (tmp_path / "curves.csv").open() as file:
             found = [(row["stage"], row["epoch"]) for row in csv.DictReader(file)]
@@ -42,6 +42,12 @@ def test_curves_have_the_epochs_of_an_earlier_run(tmp_path: Path, capfd: Capture
         "lcp:2: trained already, test accuracy 80.00 %",
         "lcp:2+10%: resuming at epoch 2 of 2; --restart begins anew",
     ]
+
+
+def test_a_training_resumes_inside_its_first_epoch(tmp_path: Path, capfd: Capture) -> None:
+    with ProgressBar() as progress, Follow(progress, tmp_path) as follow:
+        follow.begins("lcp:2", 2, (), resumed=True)
+    assert capfd.readouterr().err == ("lcp:2: resuming at epoch 1 of 2; --restart begins anew\n")
 
 
 def test_the_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ class Log(Watch):
         self.told: list[tuple[str, int]] = []
         self.epochs: list[Point] = []
 
-    def begins(self, stage: str, epochs: int, history: tuple[Point, ...]) -> None:
+    def begins(
+        self, stage: str, epochs: int, history: tuple[Point, ...], *, resumed: bool = False
+    ) -> None:
         self.told.append((stage, len(history)))
 
     def epoch_ended(self, point: Point) -> None:
