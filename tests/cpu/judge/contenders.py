@@ -46,6 +46,7 @@ def session(model: onnx.ModelProto | Path, threads: int) -> onnxruntime.Inferenc
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; it warns of constants that a model has and not reads
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

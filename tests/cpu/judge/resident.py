@@ -13,6 +13,18 @@ RUNS = 3
 Contender = Callable[[Path, Array], float]
 
 
+class Growth:
+    """How far this process grows from here on."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what is resident
+        self._begin = _status_mb("VmRSS")
+
+    def peak_mb(self) -> float:
+        """The most so far, in MB."""
+        return _status_mb("VmHWM") - self._begin
+
+
 def peak_mb(contender: Contender, code: Path, x: Array) -> float:
     """MB by which a new process grows, at most, when it loads a contender and runs it.
 
@@ -25,27 +37,21 @@ def peak_mb(contender: Contender, code: Path, x: Array) -> float:
 
 def piece(library: Path, x: Array) -> float:
     """Our piece, its only function called ``network``."""
-    begin = _start()
+    growth = Growth()
     program = Piece(library).program("network", [x])
     for _ in range(RUNS):
         program()
-    return _status_mb("VmHWM") - begin
+    return growth.peak_mb()
 
 
 def runtime(model: Path, x: Array) -> float:
     """A session of onnxruntime with one input."""
-    begin = _start()
+    growth = Growth()
     loaded = session(model, threads=1)
     program = onnx_program(loaded, {loaded.get_inputs()[0].name: x})
     for _ in range(RUNS):
         program()
-    return _status_mb("VmHWM") - begin
-
-
-def _start() -> float:
-    """Let the peak begin at what is resident now; return that."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status_mb("VmRSS")
+    return growth.peak_mb()
 
 
 def _status_mb(field: str) -> float:
