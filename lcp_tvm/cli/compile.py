@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -22,7 +23,7 @@ MAX_FRAMES = 64
 
 
 @click.command("compile")
-@click.argument("model", metavar="MODEL", type=FILE)
+@click.argument("models", metavar="MODEL...", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", metavar="NET.lcp", type=FILE, required=True, help="File to write.")
 @click.option(
     "--target",
@@ -38,9 +39,7 @@ MAX_FRAMES = 64
     "--split",
     "split_text",
     metavar="SPLIT",
-    default="none",
-    show_default=True,
-    help=f"Over devices: {', '.join(FORMS)}.",
+    help=f"Over devices: {', '.join(FORMS)}.  [default: none; with --head lcp:N, N branches]",
 )
 @click.option(
     "--cluster", metavar="FILE.toml", type=FILE, help="What auto splits for: devices and network."
@@ -95,16 +94,24 @@ MAX_FRAMES = 64
     "--params",
     metavar="FILE.params",
     type=FILE,
-    help="Weights of an MXNet network.  [default: the newest beside NAME-symbol.json]",
+    multiple=True,
+    help="Weights of an MXNet network, once for each.  [default: the newest beside "
+    "NAME-symbol.json]",
+)
+@click.option(
+    "--head",
+    metavar="FILE.params",
+    type=FILE,
+    help="Dense layer that merges several MODELs, branches of MXNet that lack it.",
 )
 @click.option("--labels", metavar="FILE", type=FILE, help="Names of the classes, one a line.")
 @json_option
 @debug_option
 def compile_command(
-    model: Path,
+    models: tuple[Path, ...],
     output: Path,
     target: str,
-    split_text: str,
+    split_text: str | None,
     cluster: Path | None,
     minimise: Objective | None,
     export: Path | None,
@@ -113,7 +120,8 @@ def compile_command(
     pixels: bool,
     frames: int,
     tuned: Path | None,
-    params: Path | None,
+    params: tuple[Path, ...],
+    head: Path | None,
     labels: Path | None,
     as_json: bool,
 ) -> None:
@@ -132,17 +140,20 @@ def compile_command(
       lcp-tvm compile net.onnx -o net.lcp --target arm:rpi3 --preprocess net.toml
       lcp-tvm compile net.onnx -o net.lcp --split ftp:3x3 --target vta,gateway=arm:rpi4
       lcp-tvm compile net-symbol.json -o net.lcp --params net-0100.params
+      lcp-tvm compile branch0-symbol.json branch1-symbol.json --head dense.params -o net.lcp
     """
     for file in (output, export):
         if file is not None and not file.absolute().parent.is_dir():
             raise InputError(f"{file}: its folder does not exist; make it first")
+    if split_text is None:
+        split_text = "none" if head is None else f"lcp:{len(models)}"
     split = _split(split_text, cluster, minimise)
     if export is not None and not isinstance(split, Lcp):
         raise InputError(
             "--export-onnx goes with --split lcp:N; any other split computes what the model does"
         )
     package = compile_file(
-        model,
+        models,
         output,
         target,
         split=split,
@@ -154,6 +165,7 @@ def compile_command(
         tuned=tuned,
         export=export,
         params=params,
+        head=head,
     )
 
     from lcp_tvm.report import build_report, report_json
@@ -181,7 +193,7 @@ def _split(text: str, cluster: Path | None, minimise: Objective | None) -> Split
 
 
 def compile_file(
-    model: Path,
+    models: Path | Sequence[Path],
     output: Path,
     target: str,
     *,
@@ -193,23 +205,26 @@ def compile_file(
     labels: Path | None = None,
     tuned: Path | None = None,
     export: Path | None = None,
-    params: Path | None = None,
+    params: Sequence[Path] = (),
+    head: Path | None = None,
 ) -> Package:
     """Compile a model file to a package, with a progress bar.
 
     Parameters
     ----------
+    models : one file, or those of the branches that ``head`` merges.
     pixels : whether frames are uint8.
     frames : that are computed together.
     tuned : a database of tilings.
     export : where to write the network that was compiled, in float.
-    params : weights of an MXNet network that do not lie beside it.
+    params : weights of MXNet networks that do not lie beside them.
+    head : the dense layer of branches.
     """
     with ProgressBar() as progress:
         progress("loading the compiler", 0.0)
         from lcp_tvm.compiler import compile_network
         from lcp_tvm.frontend.export_file import write_onnx
-        from lcp_tvm.frontend.load import load_network
+        from lcp_tvm.frontend.load import load_networks
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
         from lcp_tvm.targets import parse_targets
@@ -218,8 +233,9 @@ def compile_file(
         tunings = NO_TUNINGS if tuned is None else read_tunings(tuned)
         parsed = parse_targets(target)
         progress("reading the model", 0.01)
-        network = load_network(
-            model,
+        network = load_networks(
+            [models] if isinstance(models, Path) else models,
+            head=head,
             params=params,
             preprocess=None if preprocess is None else read_preprocess(preprocess),
             labels=None if labels is None else read_labels(labels),

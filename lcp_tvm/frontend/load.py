@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lcp_tvm.errors import InputError
@@ -37,3 +38,47 @@ def load_network(
     from lcp_tvm.frontend.onnx import load_onnx
 
     return load_onnx(path, preprocess=preprocess, labels=labels)
+
+
+def load_networks(
+    paths: Sequence[Path],
+    *,
+    head: Path | None = None,
+    params: Sequence[Path] = (),
+    preprocess: Preprocess | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> Network:
+    """Read one model, or branches of MXNet and the head that merges them, as one network.
+
+    Parameters
+    ----------
+    head : the dense layer of several branches.
+    params : weights of MXNet networks, one file for each, where they do not lie beside them.
+
+    Raises
+    ------
+    InputError, ModelError
+        As `load_network`; or the files do not go together.
+    """
+    if params and len(params) != len(paths):
+        raise InputError(
+            f"--params is given {len(params)} times for {len(paths)} models; give one for each, "
+            "in the same order"
+        )
+    if head is None:
+        if len(paths) != 1:
+            raise InputError(
+                f"{len(paths)} models are given; branches of one network are merged by a dense "
+                "layer: --head FILE.params"
+            )
+        given = params[0] if params else None
+        return load_network(paths[0], params=given, preprocess=preprocess, labels=labels)
+    other = next((path for path in paths if path.suffix != ".json"), None)
+    if len(paths) < 2 or other is not None:
+        found = f"{other} is none" if other is not None else "there is one model"
+        raise InputError(
+            f"--head goes with branches NAME-symbol.json of MXNet, two or more; {found}"
+        )
+    from lcp_tvm.frontend.mxnet_branches import load_branches
+
+    return load_branches(paths, head, params, preprocess=preprocess, labels=labels)

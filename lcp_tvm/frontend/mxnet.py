@@ -53,20 +53,30 @@ def load_mxnet(
     graph = read_symbol(symbol)
     params = params or find_params(symbol)
     arrays = read_params(params)
-    messages = []
-    size = preprocess.size if preprocess is not None else DEFAULT_SIZE
-    if preprocess is None:
-        messages.append(
-            f"{symbol}: a symbol does not say its input's size; assuming "
-            f"{size[0]}x{size[1]}; --preprocess FILE.toml sets another"
-        )
+    size, messages = assumed_size(symbol, preprocess)
     try:
         model = to_onnx(graph, arrays, size)
     except (InputError, ModelError) as error:
         raise type(error)(f"{symbol} with {params.name}: {error}") from error
-    name = Path(symbol.name.removesuffix(_SUFFIX))
-    network = network_of(model, symbol.parent / name, preprocess=preprocess, labels=labels)
+    network = network_of(model, network_name(symbol), preprocess=preprocess, labels=labels)
     return replace(network, messages=(*messages, *network.messages))
+
+
+def network_name(symbol: Path) -> Path:
+    """A symbol's path without what ends it: what its network is called."""
+    return symbol.parent / symbol.name.removesuffix(_SUFFIX)
+
+
+def assumed_size(symbol: Path, preprocess: Preprocess | None) -> tuple[tuple[int, int], list[str]]:
+    """Height and width of the input, and what is to be said of them."""
+    if preprocess is not None:
+        return preprocess.size, []
+    height, width = DEFAULT_SIZE
+    message = (
+        f"{symbol}: a symbol does not say its input's size; assuming {height}x{width}; "
+        "--preprocess FILE.toml sets another"
+    )
+    return DEFAULT_SIZE, [message]
 
 
 def find_params(symbol: Path) -> Path:
@@ -93,13 +103,17 @@ def find_params(symbol: Path) -> Path:
 
 
 def to_onnx(
-    symbol: Symbol, arrays: Mapping[str, np.ndarray], size: tuple[int, int]
+    symbol: Symbol,
+    arrays: Mapping[str, np.ndarray],
+    size: tuple[int, ...],
+    channels: int | None = None,
 ) -> onnx.ModelProto:
     """Express a symbol and its weights in ONNX.
 
     Parameters
     ----------
     size : height and width of the input.
+    channels : of the input; None for as many as its first layer takes.
 
     Raises
     ------
@@ -110,15 +124,7 @@ def to_onnx(
     """
     used = _reached(symbol)
     graph = _Graph(arrays)
-    variables = [o for o in symbol.operators if o.op == VARIABLE and o.name in used]
-    free = [o.name for o in variables if o.name not in arrays]
-    if len(free) != 1:
-        raise InputError(
-            f"found {len(free)} inputs ({', '.join(map(repr, free[:4])) or 'none'}), a network has "
-            f"one: the picture; the weights are called {_some(arrays)}: do the two "
-            "files belong together?"
-        )
-    (data,) = free
+    data = free_variable(symbol, arrays)
     graph.values[data] = data
     for operator in symbol.operators:
         if operator.op != VARIABLE and operator.name in used:
@@ -129,7 +135,8 @@ def to_onnx(
                     f"{', '.join(sorted(_CONVERTERS))}"
                 )
             graph.values[operator.name] = convert(graph, operator)
-    float32, shape = onnx.TensorProto.FLOAT, [1, _channels(symbol, arrays, data), *size]
+    channels = channels or input_channels(symbol, arrays, data)
+    float32, shape = onnx.TensorProto.FLOAT, [1, channels, *size]
     made = helper.make_graph(
         graph.nodes,
         "mxnet",
@@ -139,6 +146,26 @@ def to_onnx(
     )
     opset = [helper.make_operatorsetid("", OPSET)]
     return helper.make_model(made, opset_imports=opset, ir_version=8)
+
+
+def free_variable(symbol: Symbol, arrays: Mapping[str, np.ndarray]) -> str:
+    """The variable that has no weight: the input.
+
+    Raises
+    ------
+    InputError
+        There is none, or several.
+    """
+    used = _reached(symbol)
+    variables = [o for o in symbol.operators if o.op == VARIABLE and o.name in used]
+    free = [o.name for o in variables if o.name not in arrays]
+    if len(free) != 1:
+        raise InputError(
+            f"found {len(free)} inputs ({', '.join(map(repr, free[:4])) or 'none'}), a network has "
+            f"one: the picture; the weights are called {_some(arrays)}: do the two "
+            "files belong together?"
+        )
+    return free[0]
 
 
 def _some(arrays: Mapping[str, np.ndarray]) -> str:
@@ -161,8 +188,14 @@ def _reached(symbol: Symbol) -> set[str]:
     return reached
 
 
-def _channels(symbol: Symbol, arrays: Mapping[str, np.ndarray], data: str) -> int:
-    """Channels of the input, as what reads it first knows them."""
+def input_channels(symbol: Symbol, arrays: Mapping[str, np.ndarray], data: str) -> int:
+    """Channels of the input, as what reads it first knows them.
+
+    Raises
+    ------
+    ModelError
+        Nothing that reads it does.
+    """
     seen = {data}
     for operator in symbol.operators:
         if not seen & set(operator.inputs):
