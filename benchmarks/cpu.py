@@ -1,7 +1,7 @@
 """Our pieces for CPUs beside onnxruntime, in turns in one process.
 
     python benchmarks/cpu.py [NETWORK...]            float32, one thread
-    python benchmarks/cpu.py --int8 [NETWORK...]     int8 against onnxruntime's QDQ
+    python benchmarks/cpu.py --int8 [NETWORK...]     int8 against its int8, QDQ
     python benchmarks/cpu.py --threads 2 [NETWORK...]
     python benchmarks/cpu.py --ftp                   tiles of YOLOv2 against the whole
     python benchmarks/cpu.py --memory [NETWORK...]   peak resident memory, processes of their own
@@ -9,7 +9,8 @@
     python benchmarks/cpu.py --peak                  what one core can do
 
 Networks have random weights. Times are medians, ``ratio`` is ours over onnxruntime's: below 1, ours
-is faster. One thread is measured by its own processor time, several by the wall clock. A piece is
+is faster. One thread is measured by its own processor time, several by the wall clock, and
+``processor_ratio`` is of the process's processor time. A piece is
 compiled as for a package and called as `lcp-agent` calls it. Whole tables are written to
 ``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_ftp.csv`` and ``cpu_memory.csv``. An
 answer that is wrong ends the run: float32 must be within 1e-4 of onnxruntime, relative to the
@@ -36,7 +37,7 @@ from tests.cpu.judge.peak import peak_gflops  # noqa: E402
 from tests.cpu.judge.turns import Budget, geometric_mean  # noqa: E402
 
 OUTPUT = Path(__file__)
-Row = Mapping[str, object]
+Row = Mapping[str, str]
 
 
 def main() -> None:
@@ -88,7 +89,7 @@ def _with_mean(rows: Iterator[Row]) -> Iterator[Row]:
     """The rows, and one with the geometric mean of their ratios."""
     ratios = []
     for row in rows:
-        ratios.append(float(str(row["ratio"])))
+        ratios.append(float(row["ratio"]))
         yield row
     blank = dict.fromkeys(row, "")
     yield {**blank, "network": "geometric mean", "ratio": f"{geometric_mean(ratios):.3f}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,21 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import tvm
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 from tvm import relax
 
 Array = npt.NDArray[Any]
 Program = Callable[[], list[Array]]
 """Runs once on the same inputs; returns its outputs."""
+
+
+_ERRORS = 3
+"""What it logs: below, it warns of constants that a model has and does not read."""
 
 
 class Piece:
@@ -46,9 +58,63 @@ def session(model: onnx.ModelProto | Path, threads: int) -> onnxruntime.Inferenc
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; it warns of constants that a model has and not reads
+    options.log_severity_level = _ERRORS
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def integer_model(model: onnx.ModelProto, x: Array) -> onnx.ModelProto:
+    """A float model as onnxruntime's own tools quantise it best for x86, as QDQ.
+
+    Activations are uint8, weights int8; without batch normalisations and with biases inside the
+    convolutions, as it needs them to run these as integers.
+    """
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory() as folder:
+        plain, quantised = Path(folder, "plain.onnx"), Path(folder, "quantised.onnx")
+        _optimise(model, level, plain)
+        quantize_static(
+            plain,
+            quantised,
+            _Calibration(model.graph.input[0].name, x),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(quantised)
+
+
+class _Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """One picture."""
+
+    def __init__(self, name: str, x: Array) -> None:
+        self._feeds = iter([{name: x}])
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self._feeds, None)
+
+
+def _optimise(
+    model: onnx.ModelProto, level: onnxruntime.GraphOptimizationLevel, path: Path
+) -> None:
+    """Write the model that onnxruntime makes of one."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = _ERRORS
+    providers = ["CPUExecutionProvider"]
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+
+
+def integer_layers(model: onnx.ModelProto) -> tuple[int, int]:
+    """How many of a model's convolutions onnxruntime runs as integers, and how many there are."""
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "optimised.onnx")
+        _optimise(model, level, path)
+        kinds = Counter(node.op_type for node in onnx.load(path).graph.node)
+    integer = kinds["QLinearConv"]
+    return integer, integer + kinds["Conv"] + kinds["FusedConv"]
 
 
 def onnx_program(runtime: onnxruntime.InferenceSession, inputs: Mapping[str, Array]) -> Program:
