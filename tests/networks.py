@@ -187,8 +187,11 @@ def efficientnet_lite0(size: int = 224, seed: int = 0) -> onnx.ModelProto:
     return b.model("efficientnet_lite0", (1, 3, size, size), b.classifier(x, 1280), 1000)
 
 
-def vgg16(size: int = 224, seed: int = 0) -> onnx.ModelProto:
-    """VGG16 (Simonyan and Zisserman, arXiv 1409.1556, column D), its convolutions and pools."""
+def vgg16(size: int = 224, seed: int = 0, *, dense: bool = False) -> onnx.ModelProto:
+    """VGG16 (Simonyan and Zisserman, arXiv 1409.1556, column D), its convolutions and pools.
+
+    ``dense`` adds the three dense layers: 494 MB of weights.
+    """
     b = _Builder(seed)
     x, channels = "image", 3
     for stage, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1):
@@ -199,8 +202,13 @@ def vgg16(size: int = 224, seed: int = 0) -> onnx.ModelProto:
             conv = b.node("Conv", name, x, weight, bias, pads=[1] * 4, kernel_shape=[3, 3])
             x, channels = b.node("Relu", f"{name}_relu", conv), width
         x = b.node("MaxPool", f"pool{stage}", x, kernel_shape=[2, 2], strides=[2, 2])
-    x = b.node("Flatten", "features", x)
-    return b.model("vgg16", (1, 3, size, size), x, channels * (size // 32) ** 2)
+    x, features = b.node("Flatten", "features", x), channels * (size // 32) ** 2
+    if not dense:
+        return b.model("vgg16", (1, 3, size, size), x, features)
+    for number, width in enumerate((4096, 4096), start=6):
+        x = b.node("Relu", f"fc{number}_relu", b.dense(f"fc{number}", x, (width, features)))
+        features = width
+    return b.model("vgg16", (1, 3, size, size), b.dense("fc8", x, (1000, features)), 1000)
 
 
 def decoder(size: int = 16, seed: int = 0) -> onnx.ModelProto:

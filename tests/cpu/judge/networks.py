@@ -19,7 +19,7 @@ from tests.tables.yolov2 import yolov2
 NETWORKS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     "resnet18": resnet18,
     "mobilenetv1": mobilenet,
-    "vgg16": vgg16,
+    "vgg16": lambda: vgg16(dense=True),
     "squeezenet": lambda: light_network("squeezenet"),
     "yolov2": lambda: to_onnx(yolov2(608)),
     "efficientnet-lite0": efficientnet_lite0,
