@@ -8,13 +8,14 @@
     python benchmarks/cpu.py --layers NETWORK        every distinct convolution alone
     python benchmarks/cpu.py --peak                  what one core can do
 
-Networks have random weights. Times are medians, ``ratio`` is ours over onnxruntime's: below 1, ours
-is faster. One thread is measured by its own processor time, several by the wall clock, and
-``processor_ratio`` is of the process's processor time. A piece is
-compiled as for a package and called as `lcp-agent` calls it. Whole tables are written to
-``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_ftp.csv`` and ``cpu_memory.csv``. An
-answer that is wrong ends the run: float32 must be within 1e-4 of onnxruntime, relative to the
-largest element; int8 must be the integer network's, bit for bit.
+Networks have random weights. Times are medians. ``ratio`` is ours over onnxruntime's, the median
+over rounds in which both run: below 1, ours is faster. One thread is measured by its own processor
+time, several by the wall clock, and ``processor_ratio`` is of the process's processor time. A piece
+is compiled as for a package and called as `lcp-agent` calls it.
+
+Whole tables are written to ``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_ftp.csv``
+and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within 1e-4 of
+onnxruntime, relative to the largest element; int8 must be the integer network's, bit for bit.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Budget:
 def take_turns(
     programs: Sequence[Callable[[], object]], clock: Clock, budget: Budget
 ) -> tuple[tuple[float, ...], ...]:
-    """Return the seconds of every run, by program.
+    """Return what a run takes in seconds, by program: the median of each of its turns.
 
     The first round fills caches: it counts only where the budget has no second one.
     """
@@ -41,39 +41,49 @@ def take_turns(
         if clock() - begin >= budget.total_s:
             break
         for program, taken in zip(programs, times, strict=True):
-            taken += _turn(program, clock, budget.turn_s)
-    return tuple(tuple(taken) for taken in (times if times[0] else first))
+            taken.append(_turn(program, clock, budget.turn_s))
+    if not times[0]:
+        return tuple((taken,) for taken in first)
+    return tuple(map(tuple, times))
 
 
-def _turn(program: Callable[[], object], clock: Clock, least_s: float) -> list[float]:
+def _turn(program: Callable[[], object], clock: Clock, least_s: float) -> float:
     times: list[float] = []
     while not times or sum(times) < least_s:
         begin = clock()
         program()
         times.append(clock() - begin)
-    return times
+    return statistics.median(times)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Medians of ours and of the other's, in seconds, and how many runs of ours there were."""
+    """What runs of ours and of the other take, in seconds, turn by turn."""
 
-    ours_s: float
-    other_s: float
-    runs: int
+    ours: tuple[float, ...]
+    other: tuple[float, ...]
+
+    @property
+    def ours_s(self) -> float:
+        return statistics.median(self.ours)
+
+    @property
+    def other_s(self) -> float:
+        return statistics.median(self.other)
 
     @property
     def ratio(self) -> float:
-        """Below 1, ours is faster."""
-        return self.ours_s / self.other_s
+        """The median over rounds, as a machine is slower at times; below 1, ours is faster."""
+        return statistics.median(
+            ours / other for ours, other in zip(self.ours, self.other, strict=True)
+        )
 
 
 def compare(
     ours: Callable[[], object], other: Callable[[], object], clock: Clock, budget: Budget
 ) -> Comparison:
     """Run two programs in turns."""
-    mine, others = take_turns((ours, other), clock, budget)
-    return Comparison(statistics.median(mine), statistics.median(others), len(mine))
+    return Comparison(*take_turns((ours, other), clock, budget))
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
