@@ -7,6 +7,7 @@ through the importer of `lcp_tvm.frontend.mxnet`. The block itself stays as it i
 from __future__ import annotations
 
 import builtins
+import warnings
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ def import_mxnet() -> ModuleType:
     for name in missing:
         setattr(np, name, getattr(builtins, name))
     try:
-        import mxnet
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MXNet looks for what numpy has dropped
+            import mxnet
     except ImportError as error:
         raise InputError(f"MXNet cannot be imported ({error}); {_INSTALL}") from error
     except AttributeError as error:  # numpy 2 has dropped more

@@ -201,10 +201,11 @@ def input_channels(symbol: Symbol, arrays: Mapping[str, np.ndarray], data: str) 
         if not seen & set(operator.inputs):
             continue
         for name in operator.inputs[1:]:
-            if name in arrays and operator.op == "Convolution":
-                return int(arrays[name].shape[1]) * operator.integers("num_group", (1,))[0]
-            if name in arrays and operator.op == "BatchNorm":
-                return int(arrays[name].shape[0])
+            shape = arrays[name].shape if name in arrays else ()
+            if operator.op == "Convolution" and len(shape) == 4:
+                return int(shape[1]) * operator.integers("num_group", (1,))[0]
+            if operator.op == "BatchNorm" and len(shape) == 1:
+                return int(shape[0])
         seen.add(operator.name)
     raise ModelError("no layer says how many channels the input has")
 
@@ -276,6 +277,8 @@ def _batch_norm(graph: _Graph, operator: Operator) -> str:
     inputs = [graph.value(operator), graph.weight(f"{operator.name}.gamma", gamma)]
     inputs += [graph.value(operator, index) for index in (2, 3, 4)]
     epsilon = operator.number("eps", 1e-3)
+    if not 0 < epsilon < 1:
+        raise InputError(f"{operator.label}: eps is {epsilon:g}, not between 0 and 1")
     return graph.node("BatchNormalization", operator, inputs, epsilon=epsilon)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from lcp_tvm.bounded_file import read_bounded
 from lcp_tvm.errors import InputError
 
 MAX_BYTES = 64 << 20
-MAX_NODES = 1 << 17
+MAX_NODES = 1 << 14
+"""Several times those of the model zoo's deepest network; more would take minutes."""
 
 VARIABLE = "null"
 
@@ -44,9 +46,12 @@ class Operator:
     def number(self, key: str, default: float) -> float:
         value = self.attributes.get(key, str(default))
         try:
-            return float(value)
-        except ValueError as error:
-            raise InputError(f"{self.label}: {key} is {value!r}, not a number") from error
+            number = float(value)
+        except ValueError:
+            number = nan
+        if isnan(number):
+            raise InputError(f"{self.label}: {key} is {value[:40]!r}, not a number")
+        return number
 
     def integers(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """Numbers of a text such as ``(3, 3)``."""
