@@ -7,6 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 TYPECHECK := build/typecheck
+MXNET := build/mxnet
 SOURCES := lcp_tvm relay_passes rpc tests examples benchmarks
 NATIVE := $(shell find native -type f)
 # Two workers fill two cores; each takes about 1 GB.
@@ -18,13 +19,14 @@ else
 COMPILER := $(CXX)
 endif
 
-.PHONY: help demo test lint native-check format clean
+.PHONY: help demo test lint native-check mxnet-check format clean
 
 help:
 	@echo "make demo    run a network of two branches on two simulated boards"
 	@echo "make test    run all tests"
 	@echo "make lint    check style and types"
 	@echo "make native-check  check the C++ sources: style, clang-tidy, sanitizers"
+	@echo "make mxnet-check   compare the importer of Gluon networks with MXNet itself"
 	@echo "make format  put the sources into the common style"
 	@echo "make clean   remove what these made"
 
@@ -50,6 +52,25 @@ native-check: $(SETUP)
 	find native -name '*.cc' | xargs -P $(TEST_WORKERS) -n 3 $(BIN)/clang-tidy -quiet -p build/tidy
 	PATH="$(abspath $(BIN)):$$PATH" native/sanitize.sh
 	PATH="$(abspath $(BIN)):$$PATH" native/test.sh
+
+# MXNet has a numpy of its own; all else comes from $(VENV).
+mxnet-check: $(SETUP)
+	@if timeout 120 $(MAKE) -s $(MXNET)/.setup; then \
+	  timeout 300 $(MXNET)/bin/python -m pytest tests/frontend/test_gluon.py; \
+	else \
+	  echo "mxnet-check: skipped, MXNet cannot be installed here (see above)"; \
+	fi
+
+$(MXNET)/.setup: pyproject.toml | $(SETUP)
+	@rm -rf $(MXNET)
+	@$(BIN)/python -m venv $(MXNET)
+	@$(MXNET)/bin/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python -c \
+	  "import tomllib; values = tomllib.load(open('pyproject.toml', 'rb')); \
+	  print(*values['project']['optional-dependencies']['mxnet'])")
+	@$(BIN)/python -c "import sysconfig; path = sysconfig.get_path('purelib'); \
+	  print(f'import site; site.addsitedir({path!r})')" \
+	  > $$($(MXNET)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/venv.pth
+	@touch $@
 
 format: $(SETUP)
 	$(BIN)/ruff check --fix $(SOURCES)

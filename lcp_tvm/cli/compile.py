@@ -1,4 +1,4 @@
-"""``lcp-tvm compile``: an ONNX model to a package."""
+"""``lcp-tvm compile``: a model to a package."""
 
 from __future__ import annotations
 

@@ -101,6 +101,7 @@ def take_apart(block: Any, shape: tuple[int, ...]) -> tuple[Symbol, dict[str, np
         raise InputError(f"{type(block).__name__} is no HybridBlock of Gluon: it has no symbol")
     try:
         block(mxnet.nd.zeros(shape))  # shapes of all parameters are known from here on
+        mxnet.nd.waitall()  # convolutions put weights in another order, beside those who read them
         made = block(mxnet.sym.var(INPUT))
     except (RuntimeError, ValueError, TypeError) as error:  # MXNetError is a RuntimeError
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -44,7 +44,7 @@ def trained(name: str, size: int) -> Any:
     mxnet.random.seed(0)
     block = vision.get_model(name, classes=10)
     block.initialize(mxnet.init.Xavier())
-    trainer = mxnet.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 1e-3})
+    trainer = mxnet.gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 1e-4})
     loss = mxnet.gluon.loss.SoftmaxCrossEntropyLoss()
     x = mxnet.nd.array(np.concatenate([picture(size), -picture(size)]))
     for _ in range(2):
