@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 import lcp_tvm
 from lcp_tvm.errors import InputError
 from lcp_tvm.frontend.gluon import INPUT, import_mxnet, take_apart
+from lcp_tvm.frontend.load import load_networks
 from lcp_tvm.frontend.mxnet import to_onnx
+from lcp_tvm.network import Preprocess
 from tests.frontend.mxnet_weights import picture
 from tests.reference import evaluate
 
@@ -110,6 +113,31 @@ def test_what_cannot_be_taken_is_said_in_one_line() -> None:
         take_apart(block, (2, 3, 8, 8))
     with pytest.raises(InputError, match="Block is no HybridBlock"):
         take_apart(mxnet.gluon.Block(), (1, 3, 8, 8))
+
+
+@live
+def test_branches_that_gluon_exports_are_one_network(tmp_path: Path) -> None:
+    """Two halves of ResNet-18 v1 without their dense layer, as Capella kept them."""
+    mxnet = import_mxnet()
+    from mxnet.gluon.model_zoo.vision import BasicBlockV1, ResNetV1
+
+    x = picture(32)
+    pooled, paths = [], []
+    for number in (0, 1):
+        features = ResNetV1(BasicBlockV1, [2, 2, 2, 2], [8, 8, 16, 32, 64]).features
+        features.initialize()
+        features.hybridize()
+        pooled.append(features(mxnet.nd.array(x)))
+        features.export(str(tmp_path / f"branch{number}"))
+        paths.append(tmp_path / f"branch{number}-symbol.json")
+    dense = mxnet.gluon.nn.Dense(10)
+    dense.initialize()
+    expected = dense(mxnet.nd.concat(*pooled, dim=1)).asnumpy()
+    dense.save_parameters(str(tmp_path / "dense.params"))
+    preprocess = Preprocess(size=(32, 32))
+    network = load_networks(paths, head=tmp_path / "dense.params", preprocess=preprocess)
+    found = evaluate(network.module, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 @live
