@@ -112,6 +112,8 @@ def markdown(table: Sequence[Line]) -> str:
 
 def draw(table: Sequence[Line], variants: dict[str, str], title: str, name: str) -> None:
     """Draw accuracy lost, and how many times fewer parameters and MACs, of some variants."""
+    if not any(line.variant in variants for line in table):
+        return
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     points, parameters, macs = figure.subplots(1, 3)
     figure.suptitle(title)
