@@ -279,7 +279,8 @@ class _Flow:
             NORM_PICTURES,
             seed=self.settings.seed,
         )
-        add_norms(student, first.step(0, 0)[0])
+        if not is_qdq(module):
+            add_norms(student, first.step(0, 0)[0])
         return student
 
     def _beginner(self, module: tvm.IRModule) -> TorchNetwork:
