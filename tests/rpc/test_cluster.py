@@ -369,7 +369,7 @@ def test_a_node_that_is_lost_again_while_it_is_restored(crew: FakeCrew, front: s
             frame = asyncio.ensure_future(c.infer(picture(3)))
             await until(lambda: len(crew.client.held) == 1)
             crew.lose(1)
-            # The second loss may be told when the frame has begun again, which it then does once more.
+            # The second loss may be told after the frame has begun again; then it begins once more.
             await until(lambda: len(restored) == 2 and len(crew.client.held) == 1)
             crew.client.release()
             assert scores(await frame) == score(3)
