@@ -26,8 +26,7 @@ from networks import NETWORKS, build
 from rows import RUNS, Row, append_row, read_rows
 from variants import VARIANTS, Run, all_runs
 
-INTERRUPTED = 130
-"""Exit status of a training that was stopped, and saved where it was."""
+from lcp_tvm.cli.output import INTERRUPTED
 
 
 class FailedRunError(Exception):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from networks import LABELS
 
 from lcp_tvm.frontend.load import load_network
@@ -17,13 +15,10 @@ from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.piece import carve
 from lcp_tvm.relay_passes.split import whole
 from lcp_tvm.train.accuracy import accuracy
-from lcp_tvm.train.batches import normalise
 from lcp_tvm.train.data import Pictures, read_data
 from lcp_tvm.train.int8 import integer_network
+from lcp_tvm.train.qat import calibration
 from lcp_tvm.train.torch_network import to_torch
-
-CALIBRATION = 128
-"""Training pictures that scales of int8 numbers are chosen with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +49,22 @@ def measure(path: Path, data: Path) -> Measured:
     test = _read(data, network, "test")
     assert test.classes is not None
     if is_qdq(network.module):
-        quantised, shape = network.module, lower_qdq(network.module)
+        int8 = exact = accuracy(
+            integer_network(network.module), test, network.preprocess, test.classes
+        )
+        graph = read_graph(lower_qdq(network.module))
     else:
-        quantised, shape = quantise(network, _calibration(data, network)).module, network.module
-    int8 = accuracy(integer_network(quantised), test, network.preprocess, test.classes)
-    exact = int8
-    if not is_qdq(network.module):
+        pictures = calibration(_read(data, network, "train"), network.preprocess, seed=0)
+        quantised = integer_network(quantise(network, pictures).module)
+        int8 = accuracy(quantised, test, network.preprocess, test.classes)
         exact = accuracy(trainable, test, network.preprocess, test.classes)
-    graph = read_graph(shape)
+        graph = read_graph(network.module)
     return Measured(
         exact,
         int8,
         sum(layer.weight.numel() + layer.bias.numel() for layer in trainable.layers.values()),
         carve(graph, whole(graph, graph.outputs), graph.inputs).macs,
     )
-
-
-def _calibration(data: Path, network: Network) -> np.ndarray:
-    """Return some training pictures as the network's input, float32 [n, C, H, W]."""
-    training = _read(data, network, "train")
-    rows = np.random.default_rng(0).permutation(len(training))[:CALIBRATION]
-    return normalise(torch.from_numpy(training.pixels[rows]), network.preprocess).numpy()
 
 
 def _read(data: Path, network: Network, part: str) -> Pictures:

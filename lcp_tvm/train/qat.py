@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lcp_tvm.network import Network
+from lcp_tvm.network import Network, Preprocess
 from lcp_tvm.quantise import quantise
 from lcp_tvm.quantise.calibrate import Array
 from lcp_tvm.train.batches import normalise
+from lcp_tvm.train.data import Pictures
 from lcp_tvm.train.lesson import Lesson
 from lcp_tvm.train.loop import Outcome, train
 from lcp_tvm.train.settings import Settings
@@ -61,7 +62,9 @@ def train_quantised(
     ModelError
         Nothing in the network can run on integers.
     """
-    quantised = quantise(network, calibration(lesson, settings.seed)).module
+    quantised = quantise(
+        network, calibration(lesson.training, lesson.preprocess, settings.seed)
+    ).module
     student = to_torch(quantised)
     outcome = train(
         student,
@@ -74,10 +77,10 @@ def train_quantised(
     return replace(network, module=to_relax(quantised, student)), outcome
 
 
-def calibration(lesson: Lesson, seed: int) -> Array:
-    """Return some pictures to learn from as the network's input, float32 [n, C, H, W]."""
-    rows = np.random.default_rng(seed).permutation(len(lesson.training))[:CALIBRATION]
-    values = normalise(torch.from_numpy(lesson.training.pixels[rows]), lesson.preprocess)
+def calibration(pictures: Pictures, preprocess: Preprocess, seed: int) -> Array:
+    """Return some pictures as the network's input, float32 [n, C, H, W]."""
+    rows = np.random.default_rng(seed).permutation(len(pictures))[:CALIBRATION]
+    values = normalise(torch.from_numpy(pictures.pixels[rows]), preprocess)
     return np.ascontiguousarray(values.numpy())
 
 

@@ -72,7 +72,10 @@ def right(network: Network) -> float:
 
 
 def test_the_integer_network_learns(branches: Network, trained: tuple[Network, Outcome]) -> None:
-    before = replace(branches, module=quantise(branches, calibration(LESSON, 0)).module)
+    before = replace(
+        branches,
+        module=quantise(branches, calibration(LESSON.training, LESSON.preprocess, 0)).module,
+    )
     assert right(before) < 70
     assert right(trained[0]) > 90
 
@@ -89,7 +92,9 @@ def test_rounding_in_float_foretells_the_integer_network(
 def test_scales_stay_those_of_calibration(
     branches: Network, trained: tuple[Network, Outcome]
 ) -> None:
-    wanted = scales(quantise(branches, calibration(LESSON, SETTINGS.seed)).module)
+    wanted = scales(
+        quantise(branches, calibration(LESSON.training, LESSON.preprocess, SETTINGS.seed)).module
+    )
     assert len(wanted) > 8
     assert scales(trained[0].module) == wanted
 
