@@ -1,0 +1,329 @@
+"""Let convolutions and what lies between them work on maps in blocks of channels.
+
+    main: conv2d -> add -> relu -> max_pool2d -> ...
+    =>
+    main: call_tir(block) -> call_tir(conv2d with add and relu) -> call_tir(max_pool2d) -> ...
+
+Maps change their form only where they come from, or go to, operators that have no such kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax, tirx
+
+from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS, BlockPlan, Fused, plan_blocks
+from lcp_tvm.cpu.blocked import Blocked, Halo
+from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, pack_weight
+from lcp_tvm.cpu.kernels.dense import Dense, dense_kernel, pack_matrix
+from lcp_tvm.cpu.kernels.move import (
+    block_kernel,
+    concat_kernel,
+    elementwise_kernel,
+    unblock_kernel,
+)
+from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
+from lcp_tvm.relay_passes.rewrite import operands_of, short_name
+
+VECTORS = 8
+"""Of outputs of a dense layer that are summed up at a time."""
+
+
+def block_layouts(module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Tile]) -> tvm.IRModule:
+    """Rewrite every Relax function of a module.
+
+    Parameters
+    ----------
+    lanes : float32 numbers of a vector register.
+    choose : the register tile of a convolution.
+    """
+    kernels = _Kernels(module)
+    for name, function in module.functions.items():
+        if isinstance(function, relax.Function):
+            kernels.module[name] = _Blocker(function, lanes, choose, kernels).rewrite()
+    return relax.transform.DeadCodeElimination()(kernels.module)
+
+
+class _Kernels:
+    """The module under construction; equal kernels are one."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        self.module = module.clone()
+        self._made: dict[Hashable, tvm.ir.GlobalVar] = {}
+        self._names = {name.name_hint for name in module.functions}
+
+    def get(
+        self, stem: str, key: Hashable, make: Callable[[str], tirx.PrimFunc]
+    ) -> tvm.ir.GlobalVar:
+        """Return the kernel of a description, made when it is asked for first."""
+        if (stem, key) not in self._made:
+            name, number = stem, len(self._made)
+            while name in self._names:
+                name, number = f"{stem}_{number}", number + 1
+            self._names.add(name)
+            var = tvm.ir.GlobalVar(name)
+            function = make(name)
+            relax.expr._update_type(var, function.ty)
+            self.module[var] = function
+            self._made[stem, key] = var
+        return self._made[stem, key]
+
+
+class _Blocker:
+    """Rewrites one function."""
+
+    def __init__(
+        self,
+        function: relax.Function,
+        lanes: int,
+        choose: Callable[[Conv], Tile],
+        kernels: _Kernels,
+    ) -> None:
+        self._function, self._lanes = function, lanes
+        self._choose, self._kernels = choose, kernels
+        self._bindings = [one for block in function.body.blocks for one in block.bindings]
+        body = function.body.body
+        results = list(body.fields) if isinstance(body, relax.Tuple) else [body]
+        self._plan: BlockPlan = plan_blocks(self._bindings, results, lanes)
+        self._halos = self._find_halos()
+        self._builder = relax.BlockBuilder()
+        self._out: list[Any] = []
+        self._plain: dict[relax.Var, relax.Var] = {one: one for one in function.params}
+        self._forms: dict[relax.Var, tuple[Blocked, relax.Var]] = {}
+
+    def rewrite(self) -> relax.Function:
+        """Return the function over kernels."""
+        if not self._plan.fused:
+            return self._function
+        for binding in self._bindings:
+            var, value = binding.var, binding.value
+            if var in self._plan.inside:
+                continue
+            if var in self._plan.blocked:
+                self._emit_blocked(var, value)
+            elif var in self._plan.fused:
+                self._plain[var] = self._dense(self._plan.fused[var], var)
+            elif self._is_mean(value):
+                layout, data = self._in_blocks(value.args[0], self._lanes)
+                kernel = self._kernels.get(
+                    "mean", layout, lambda name, d=layout: mean_kernel(name, d)
+                )
+                self._plain[var] = self._call(kernel, [data], var.ty, var.name)
+            else:
+                self._plain[var] = self._bind(_replaced(value, self._as_plain), var.name, var)
+        result = self._output(_replaced(self._function.body.body, self._as_plain))
+        block = relax.DataflowBlock(self._out)
+        sequence = self._builder.normalize(relax.SeqExpr([block], result))
+        return relax.Function(
+            list(self._function.params), sequence, sequence.ty, attrs=self._function.attrs
+        )
+
+    def _output(self, body: Any) -> Any:
+        """Bind results to variables that are seen from outside."""
+        fields = list(body.fields) if isinstance(body, relax.Tuple) else [body]
+        outputs = []
+        for field in fields:
+            output = relax.Var(
+                f"{field.name}_out" if isinstance(field, relax.Var) else "out", field.ty
+            )
+            self._out.append(relax.VarBinding(output, field))
+            outputs.append(output)
+        return relax.Tuple(outputs) if isinstance(body, relax.Tuple) else outputs[0]
+
+    def _find_halos(self) -> dict[tuple[relax.Var, int], Halo]:
+        """Return the padding of all who read each variable, by variable and lanes."""
+        halos: dict[tuple[relax.Var, int], Halo] = {}
+        for fused in self._plan.fused.values():
+            call = fused.call
+            if short_name(call) == "conv2d" and self._is_first(fused):
+                key = call.args[0], self._data_lanes(call)
+                halos[key] = halos.get(key, Halo()) | _padding(call)
+        return halos
+
+    def _is_first(self, fused: Fused) -> bool:
+        return len(fused.operands) == sum(step.has_operand for step in fused.steps)
+
+    def _data_lanes(self, call: relax.Call) -> int:
+        channels, groups = int(call.args[0].ty.shape[1]), int(call.attrs.groups)
+        few = (
+            channels <= PICTURE_CHANNELS and groups == 1 and call.args[0] not in self._plan.blocked
+        )
+        return 1 if few else self._lanes
+
+    def _emit_blocked(self, var: relax.Var, value: Any) -> None:
+        out = self._layout(var)
+        fused = self._plan.fused.get(var)
+        if fused is not None and self._is_first(fused):
+            made = self._conv(fused, out)
+        elif fused is not None:
+            made = self._elementwise(fused, out)
+        elif short_name(value) == "concat":
+            parts = [self._in_blocks(one, self._lanes) for one in operands_of(value)]
+            layouts = tuple(layout for layout, _ in parts)
+            kernel = self._kernels.get(
+                "concat", (layouts, out), lambda name: concat_kernel(name, layouts, out)
+            )
+            made = self._call(kernel, [one for _, one in parts], _type(out), var.name)
+        else:
+            made = self._pool(value, out, var.name)
+        self._forms[var] = out, made
+
+    def _layout(self, var: relax.Var, lanes: int | None = None) -> Blocked:
+        lanes = lanes or self._lanes
+        batch, channels, height, width = (int(size) for size in var.ty.shape)
+        halo = self._halos.get((var, lanes), Halo())
+        return Blocked(batch, channels, height, width, lanes, halo)
+
+    def _in_blocks(self, var: relax.Var, lanes: int) -> tuple[Blocked, relax.Var]:
+        """Return a variable in blocks, as it is or converted."""
+        if var not in self._forms:
+            layout = self._layout(var, lanes)
+            kernel = self._kernels.get("block", layout, lambda name: block_kernel(name, layout))
+            made = self._call(kernel, [self._plain[var]], _type(layout), f"{var.name}_blocks")
+            self._forms[var] = layout, made
+        return self._forms[var]
+
+    def _as_plain(self, var: relax.Var) -> relax.Var:
+        """Return a variable as NCHW, as it is or converted."""
+        if var not in self._plain:
+            layout, data = self._forms[var]
+            kernel = self._kernels.get("unblock", layout, lambda name: unblock_kernel(name, layout))
+            self._plain[var] = self._call(kernel, [data], var.ty, var.name)
+        return self._plain[var]
+
+    def _conv(self, fused: Fused, out: Blocked) -> relax.Var:
+        call = fused.call
+        data, x = self._in_blocks(call.args[0], self._data_lanes(call))
+        weight = call.args[1].value.numpy()
+        attrs = call.attrs
+        operands, maps = self._operands(fused.steps, fused.operands, out)
+        conv = Conv(
+            data,
+            out,
+            (weight.shape[2], weight.shape[3]),
+            _pair(attrs.strides),
+            (int(attrs.padding[0]), int(attrs.padding[1])),
+            _pair(attrs.dilation),
+            int(attrs.groups),
+            fused.steps,
+            maps,
+        )
+        tile = self._choose(conv)
+        kernel = self._kernels.get(
+            "blocked_conv2d", (conv, tile), lambda name: conv_kernel(name, conv, tile)
+        )
+        packed = relax.const(pack_weight(conv, tile, weight))
+        return self._call(kernel, [x, packed, *operands], _type(out), fused.last.name)
+
+    def _dense(self, fused: Fused, var: relax.Var) -> relax.Var:
+        data, weight = self._as_plain(fused.call.args[0]), fused.call.args[1].value.numpy()
+        (batch, inputs), outputs = (int(size) for size in data.ty.shape), weight.shape[1]
+        vectors = min(VECTORS, -(-outputs // self._lanes))
+        dense = Dense(batch, inputs, outputs, self._lanes, vectors, fused.steps)
+        operands = []
+        for operand in fused.operands:
+            values = np.zeros(dense.padded, np.float32)
+            values[:outputs] = operand.value.numpy().reshape(-1)
+            operands.append(relax.const(values))
+        kernel = self._kernels.get("blocked_dense", dense, lambda name: dense_kernel(name, dense))
+        packed = relax.const(pack_matrix(dense, weight))
+        return self._call(kernel, [data, packed, *operands], var.ty, var.name)
+
+    def _elementwise(self, fused: Fused, out: Blocked) -> relax.Var:
+        data, x = self._in_blocks(fused.operands[0], self._lanes)
+        operands, maps = self._operands(fused.steps, fused.operands[1:], out)
+        kernel = self._kernels.get(
+            "elementwise",
+            (data, out, fused.steps, maps),
+            lambda name: elementwise_kernel(name, data, out, fused.steps, maps),
+        )
+        return self._call(kernel, [x, *operands], _type(out), fused.last.name)
+
+    def _operands(
+        self, steps: tuple[Step, ...], operands: tuple[Any, ...], out: Blocked
+    ) -> tuple[list[Any], tuple[Blocked, ...]]:
+        """Return what steps read, packed, and the layouts of maps."""
+        found, maps = [], []
+        readers = [step for step in steps if step.has_operand]
+        for step, operand in zip(readers, operands, strict=True):
+            if step.kind == "add":
+                layout, data = self._in_blocks(operand, self._lanes)
+                maps.append(layout)
+                found.append(data)
+            else:
+                values = np.zeros(out.blocks * out.lanes, np.float32)
+                values[: out.channels] = operand.value.numpy().reshape(-1)
+                found.append(relax.const(values.reshape(out.blocks, out.lanes)))
+        return found, tuple(maps)
+
+    def _pool(self, value: relax.Call, out: Blocked, name: str) -> relax.Var:
+        data, x = self._in_blocks(value.args[0], self._lanes)
+        attrs = value.attrs
+        average = short_name(value) == "avg_pool2d"
+        pool = Pool(
+            data,
+            out,
+            "average" if average else "max",
+            _pair(attrs.pool_size),
+            _pair(attrs.strides),
+            (int(attrs.padding[0]), int(attrs.padding[1])),
+            average and bool(attrs.count_include_pad),
+        )
+        kernel = self._kernels.get("pool", pool, lambda made: pool_kernel(made, pool))
+        return self._call(kernel, [x], _type(out), name)
+
+    def _is_mean(self, value: Any) -> bool:
+        if short_name(value) != "mean" or value.args[0] not in self._plan.blocked:
+            return False
+        axes = [int(axis) for axis in value.attrs.axis]
+        return axes == [2, 3] and bool(value.attrs.keepdims)
+
+    def _call(self, kernel: tvm.ir.GlobalVar, args: list[Any], ty: Any, name: str) -> relax.Var:
+        return self._bind(relax.call_tir(kernel, relax.Tuple(args), ty), name, None)
+
+    def _bind(self, value: Any, name: str, old: relax.Var | None) -> relax.Var:
+        value = self._builder.normalize(value)
+        var = relax.DataflowVar(name, value.ty if old is None else old.ty)
+        self._out.append(relax.VarBinding(var, value))
+        return var
+
+
+def _padding(call: relax.Call) -> Halo:
+    """Return the rows and columns that a convolution reads around its map."""
+    (top, left), (height, width) = [int(one) for one in call.attrs.padding[:2]], (
+        int(call.args[0].ty.shape[2]), int(call.args[0].ty.shape[3])
+    )  # fmt: skip
+    kernel = [int(size) for size in call.args[1].value.shape[2:]]
+    (down, across), dilation = _pair(call.attrs.strides), _pair(call.attrs.dilation)
+    rows, columns = int(call.ty.shape[2]), int(call.ty.shape[3])
+    last_row = (rows - 1) * down + (kernel[0] - 1) * dilation[0] - top
+    last_column = (columns - 1) * across + (kernel[1] - 1) * dilation[1] - left
+    return Halo(top, left, max(0, last_row - height + 1), max(0, last_column - width + 1))
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = (int(value) for value in values)
+    return first, second
+
+
+def _type(layout: Blocked) -> relax.TensorType:
+    return relax.TensorType(layout.shape, "float32")
+
+
+def _replaced(value: Any, form: Callable[[relax.Var], relax.Var]) -> Any:
+    """Return an expression over the new variables."""
+    if isinstance(value, relax.Var):
+        return form(value)
+    if isinstance(value, relax.Tuple):
+        return relax.Tuple([_replaced(field, form) for field in value.fields])
+    if isinstance(value, relax.TupleGetItem):
+        return relax.TupleGetItem(_replaced(value.tuple_value, form), value.index)
+    if isinstance(value, relax.Call):
+        args = [_replaced(arg, form) for arg in value.args]
+        return relax.Call(value.op, args, value.attrs, value.ty_args)
+    return value

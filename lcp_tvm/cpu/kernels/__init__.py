@@ -1,0 +1,1 @@
+"""Kernels on blocked maps, as TIR."""

@@ -1,0 +1,182 @@
+"""Convolutions of blocked maps: a tile of pixels times blocks of channels stays in registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from lcp_tvm.cpu.blocked import Blocked
+from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, store, zero_halo
+
+ZERO = tirx.FloatImm("float32", 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution.
+
+    Attributes
+    ----------
+    data, out : layouts; data of lanes 1 is a picture of few channels.
+    kernel, strides, padding, dilation : of rows and columns; padding is (top, left), which the
+        halo of ``data`` has at least.
+    groups : of channels, each whole blocks; as many as channels is a depthwise convolution.
+    steps : after the sums.
+    maps : layouts of the maps that steps add.
+    """
+
+    data: Blocked
+    out: Blocked
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    steps: tuple[Step, ...]
+    maps: tuple[Blocked, ...] = ()
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel is a group."""
+        return self.groups > 1 and self.groups == self.data.channels
+
+    @property
+    def sums(self) -> int:
+        """Channels that are read for one of the result, with empty lanes."""
+        if self.depthwise:
+            return 1
+        return self.data.blocks * self.data.lanes // self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What is kept in registers: ``columns`` neighbouring pixels of ``blocks`` blocks."""
+
+    columns: int
+    blocks: int
+
+
+def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return OIHW weights in the order in which they are read.
+
+    [O / (B V), I / U, KH, KW, U, B, V] of tiles of B blocks and data of U lanes; depthwise
+    [C / V, KH, KW, V].
+    """
+    out, inputs, height, width = weight.shape
+    lanes = conv.out.lanes
+    if conv.depthwise:
+        padded = np.zeros((conv.out.blocks * lanes, height, width), np.float32)
+        padded[:out] = weight[:, 0]
+        return np.ascontiguousarray(padded.reshape(-1, lanes, height, width).transpose(0, 2, 3, 1))
+    padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.float32)
+    padded[:out, :inputs] = weight
+    inside = conv.data.lanes
+    split = padded.reshape(-1, tile.blocks, lanes, conv.sums // inside, inside, height, width)
+    return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
+
+
+def conv_kernel(name: str, conv: Conv, tile: Tile) -> tirx.PrimFunc:
+    """Return (data, weight, *operands of steps, out)."""
+    data, out = conv.data, conv.out
+    height, width = conv.kernel
+    with kernel(name) as made:
+        x = made.buffer(data.shape)
+        if conv.depthwise:
+            w = made.buffer((out.blocks, height, width, out.lanes))
+        else:
+            inputs = (conv.sums // data.lanes, height, width, data.lanes)
+            w = made.buffer((out.blocks // tile.blocks, *inputs, tile.blocks, out.lanes))
+        operands = operands_of(made, conv.steps, out, conv.maps)
+        y = made.buffer(out.shape)
+        with made.body():
+            sums = T.sblock_alloc_buffer((tile.blocks * tile.columns * out.lanes,), scope="local")
+            write = _Writer(conv, tile, x, w, operands, y, sums)
+            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks // tile.blocks) as group:
+                with T.unroll(0, tile.blocks) as block:
+                    zero_halo(y, out, batch, group * tile.blocks + block)
+                with T.serial(0, out.height) as row:
+                    whole, rest = divmod(out.width, tile.columns)
+                    if whole:
+                        with T.serial(0, whole) as step:
+                            write.tile(batch, group, row, step * tile.columns, tile.columns)
+                    if rest:
+                        write.tile(batch, group, row, whole * tile.columns, rest)
+    assert made.function is not None
+    return made.function
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writer:
+    """Writes the code of a tile."""
+
+    conv: Conv
+    shape: Tile
+    x: Any
+    w: Any
+    operands: list[Operand]
+    y: Any
+    sums: Any
+
+    def tile(self, batch: Any, group: Any, row: Any, column: Any, columns: int) -> None:
+        """Compute some pixels of a row, of all blocks of the tile."""
+        lanes, blocks = self.conv.out.lanes, self.shape.blocks
+
+        def place(block: Any, pixel: Any, lane: Any) -> Any:
+            return (block * columns + pixel) * lanes + lane
+
+        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:  # noqa: SIM117
+            with T.vectorized(0, lanes) as lane:
+                T.buffer_store(self.sums, ZERO, [place(block, pixel, lane)])
+        self._add_products(batch, group, row, column, columns, place)
+        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:
+            store(
+                self.y,
+                self.conv.out,
+                lambda lane: self.sums[place(block, pixel, lane)],
+                (batch, group * blocks + block, row, column + pixel),
+                self.conv.steps,
+                self.operands,
+            )
+
+    def _add_products(
+        self, batch: Any, group: Any, row: Any, column: Any, columns: int, place: Any
+    ) -> None:
+        conv, blocks, lanes = self.conv, self.shape.blocks, self.conv.out.lanes
+        height, width = conv.kernel
+
+        def pixel_of(kernel_row: Any, kernel_column: Any, pixel: Any) -> list[Any]:
+            halo = conv.data.halo
+            return [
+                row * conv.strides[0] + kernel_row * conv.dilation[0]
+                + (halo.top - conv.padding[0]),
+                (column + pixel) * conv.strides[1] + kernel_column * conv.dilation[1]
+                + (halo.left - conv.padding[1]),
+            ]  # fmt: skip
+
+        if conv.depthwise:
+            with T.serial(0, height) as i, T.serial(0, width) as j:
+                with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
+                    at = place(0, pixel, lane)
+                    value = self.x[batch, group, *pixel_of(i, j, pixel), lane]
+                    T.buffer_store(
+                        self.sums, self.sums[at] + value * self.w[group, i, j, lane], [at]
+                    )
+            return
+        inside = conv.data.lanes
+        per_group = conv.data.blocks // conv.groups
+        first = 0
+        if conv.groups > 1:
+            first = group * blocks // (conv.out.blocks // conv.groups) * per_group
+        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:
+            with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:
+                with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
+                    at = place(block, pixel, lane)
+                    value = self.x[batch, first + outer, *pixel_of(i, j, pixel), inner]
+                    weight = self.w[group, outer, i, j, inner, block, lane]
+                    T.buffer_store(self.sums, self.sums[at] + value * weight, [at])

@@ -1,0 +1,115 @@
+"""What kernels have in common: buffers, halos, stores with an epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from lcp_tvm.cpu.blocked import Blocked
+from lcp_tvm.cpu.epilogue import Step, finish
+
+ALIGNMENT = 64
+
+
+class Kernel:
+    """A kernel under construction: first its arguments, then ``body``."""
+
+    def __init__(self) -> None:
+        self.function: tirx.PrimFunc | None = None
+        self._count = 0
+
+    @contextmanager
+    def body(self) -> Iterator[None]:
+        """Write what it does inside the block."""
+        with T.sblock("root"):
+            T.reads()
+            T.writes()
+            yield
+
+    def buffer(self, shape: Sequence[int]) -> Any:
+        """Add an argument, float32."""
+        name = f"a{self._count}"
+        self._count += 1
+        return T.match_buffer(T.arg(name, T.handle()), tuple(shape), "float32", align=ALIGNMENT)
+
+
+@contextmanager
+def kernel(name: str) -> Iterator[Kernel]:
+    """Write a kernel inside the block; its arguments are buffers, the last one the result."""
+    made = Kernel()
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name(name)
+        T.func_attr({"tirx.noalias": True})
+        yield made
+    made.function = builder.get().with_attr("global_symbol", name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """A map, or with layout None one number per channel, that an epilogue reads."""
+
+    buffer: Any
+    layout: Blocked | None
+
+
+def operands_of(
+    made: Kernel, steps: tuple[Step, ...], out: Blocked, maps: Sequence[Blocked]
+) -> list[Operand]:
+    """Add the arguments that steps read; ``maps`` are the layouts of those of "add"."""
+    left, found = iter(maps), []
+    for step in steps:
+        if step.kind == "add":
+            layout = next(left)
+            found.append(Operand(made.buffer(layout.shape), layout))
+        elif step.has_operand:
+            found.append(Operand(made.buffer((out.blocks, out.lanes)), None))
+    return found
+
+
+def zero_halo(buffer: Any, out: Blocked, batch: Any, block: Any) -> None:
+    """Write zeros around the map of one block."""
+    halo = out.halo
+
+    def fill(rows: tuple[int, int], columns: tuple[int, int]) -> None:
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            return
+        with T.serial(*rows) as row, T.serial(*columns) as column:  # noqa: SIM117
+            with T.vectorized(0, out.lanes) as lane:
+                T.buffer_store(
+                    buffer, tirx.FloatImm("float32", 0.0), [batch, block, row, column, lane]
+                )
+
+    bottom, right = halo.top + out.height, halo.left + out.width
+    fill((0, halo.top), (0, out.columns))
+    fill((bottom, out.rows), (0, out.columns))
+    fill((halo.top, bottom), (0, halo.left))
+    fill((halo.top, bottom), (right, out.columns))
+
+
+def store(
+    buffer: Any,
+    out: Blocked,
+    value: Callable[[Any], Any],
+    at: tuple[Any, Any, Any, Any],
+    steps: tuple[Step, ...],
+    operands: Sequence[Operand],
+) -> None:
+    """Store the lanes of a pixel at (batch, block, row, column) of the map, after all steps."""
+    batch, block, row, column = at
+    place = [batch, block, row + out.halo.top, column + out.halo.left]
+    with T.vectorized(0, out.lanes) as lane:
+
+        def load(number: int) -> Any:
+            operand = operands[number]
+            if operand.layout is None:
+                return operand.buffer[block, lane]
+            halo = operand.layout.halo
+            return operand.buffer[batch, block, row + halo.top, column + halo.left, lane]
+
+        T.buffer_store(buffer, finish(value(lane), steps, load), [*place, lane])
