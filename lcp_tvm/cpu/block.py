@@ -277,6 +277,11 @@ class _Blocker:
         kernel = self._kernels.get("pool", pool, lambda made: pool_kernel(made, pool))
         return self._call(kernel, [x], _type(out), name)
 
+    def _mean(self, data: relax.Var, var: relax.Var) -> relax.Var:
+        layout, x = self._in_blocks(data, self._lanes)
+        kernel = self._kernels.get("mean", layout, lambda name: mean_kernel(name, layout))
+        return self._call(kernel, [x], var.ty, var.name)
+
     def _is_mean(self, value: Any) -> bool:
         if short_name(value) != "mean" or value.args[0] not in self._plan.blocked:
             return False

@@ -15,6 +15,7 @@ from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step, finish
 
 ALIGNMENT = 64
+ZERO = tirx.FloatImm("float32", 0.0)
 
 
 class Kernel:
