@@ -160,7 +160,7 @@ class _Writer:
             ]  # fmt: skip
 
         if conv.depthwise:
-            with T.serial(0, height) as i, T.serial(0, width) as j:
+            with T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
                 with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
                     at = place(0, pixel, lane)
                     value = self.x[batch, group, *pixel_of(i, j, pixel), lane]
@@ -173,7 +173,7 @@ class _Writer:
         first = 0
         if conv.groups > 1:
             first = group * blocks // (conv.out.blocks // conv.groups) * per_group
-        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:
+        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
             with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:
                 with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
                     at = place(block, pixel, lane)

@@ -38,12 +38,11 @@ def unblock_kernel(name: str, data: Blocked) -> tirx.PrimFunc:
     with kernel(name) as made:
         x = made.buffer(data.shape)
         y = made.buffer((data.batch, data.channels, data.height, data.width))
-        with made.body():
-            with T.serial(0, data.batch) as batch, T.serial(0, data.channels) as channel:
-                with T.serial(0, data.height) as row, T.serial(0, data.width) as column:
-                    place = [row + data.halo.top, column + data.halo.left, channel % data.lanes]
-                    value = x[batch, channel // data.lanes, *place]
-                    T.buffer_store(y, value, [batch, channel, row, column])
+        with made.body(), T.serial(0, data.batch) as batch, T.serial(0, data.channels) as channel:  # noqa: SIM117
+            with T.serial(0, data.height) as row, T.serial(0, data.width) as column:
+                place = [row + data.halo.top, column + data.halo.left, channel % data.lanes]
+                value = x[batch, channel // data.lanes, *place]
+                T.buffer_store(y, value, [batch, channel, row, column])
     assert made.function is not None
     return made.function
 

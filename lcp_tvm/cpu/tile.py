@@ -1,0 +1,55 @@
+"""The register tile of a convolution: a model of the core's cycles chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
+
+MOST_BLOCKS = 2
+SPARE = 5
+"""Registers for inputs on their way; with fewer, LLVM spills."""
+
+LOOP = 10
+"""Cycles to begin a tile: its addresses, and branches that are not foreseen."""
+
+
+def choose_tile(conv: Conv, core: Core) -> Tile:
+    """Return the tile of the fewest modelled cycles."""
+    return min(tiles_of(conv, core), key=lambda tile: (cycles(conv, tile, core), tile.columns))
+
+
+def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
+    """Return all tiles whose sums, weights and input stay in registers."""
+    per_group = 1 if conv.depthwise else conv.out.blocks // conv.groups
+    for blocks in range(1, 2 if conv.depthwise else MOST_BLOCKS + 1):
+        if per_group % blocks:
+            continue
+        most = (core.registers - SPARE - blocks) // blocks
+        for columns in range(1, min(most, conv.out.width) + 1):
+            yield Tile(columns, blocks)
+
+
+def cycles(conv: Conv, tile: Tile, core: Core) -> float:
+    """Return the modelled cycles of a convolution; memory beyond the first cache is not in it."""
+    # What is left of a row costs a whole tile: it has code of its own, which must be fetched.
+    tiles = -(-conv.out.width // tile.columns)
+    row = tiles * _tile_cycles(conv, tile, core)
+    return row * conv.out.batch * conv.out.height * conv.out.blocks / tile.blocks
+
+
+def _tile_cycles(conv: Conv, tile: Tile, core: Core) -> float:
+    """Return the cycles of one tile: products of all inputs, then the epilogue."""
+    sums = tile.columns * tile.blocks
+    if conv.depthwise:
+        inputs: float = sums
+    elif core.broadcasts:
+        inputs = tile.columns
+    else:
+        inputs = tile.columns / core.lanes
+    step = max(sums / core.products, (inputs + tile.blocks) / core.loads, core.latency) + 1
+    steps = conv.kernel[0] * conv.kernel[1] * conv.sums
+    operands = sum(one.kind == "add" for one in conv.steps)
+    epilogue = sums * (2 + operands) / core.loads
+    return steps * step + epilogue + core.latency + LOOP
