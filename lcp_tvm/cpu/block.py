@@ -94,7 +94,7 @@ class _Blocker:
         self._builder = relax.BlockBuilder()
         self._out: list[Any] = []
         self._plain: dict[relax.Var, relax.Var] = {one: one for one in function.params}
-        self._forms: dict[relax.Var, tuple[Blocked, relax.Var]] = {}
+        self._forms: dict[tuple[relax.Var, int], tuple[Blocked, relax.Var]] = {}
 
     def rewrite(self) -> relax.Function:
         """Return the function over kernels."""
@@ -109,11 +109,7 @@ class _Blocker:
             elif var in self._plan.fused:
                 self._plain[var] = self._dense(self._plan.fused[var], var)
             elif self._is_mean(value):
-                layout, data = self._in_blocks(value.args[0], self._lanes)
-                kernel = self._kernels.get(
-                    "mean", layout, lambda name, d=layout: mean_kernel(name, d)
-                )
-                self._plain[var] = self._call(kernel, [data], var.ty, var.name)
+                self._plain[var] = self._mean(value.args[0], var)
             else:
                 self._plain[var] = self._bind(_replaced(value, self._as_plain), var.name, var)
         result = self._output(_replaced(self._function.body.body, self._as_plain))
@@ -171,7 +167,7 @@ class _Blocker:
             made = self._call(kernel, [one for _, one in parts], _type(out), var.name)
         else:
             made = self._pool(value, out, var.name)
-        self._forms[var] = out, made
+        self._forms[var, self._lanes] = out, made
 
     def _layout(self, var: relax.Var, lanes: int | None = None) -> Blocked:
         lanes = lanes or self._lanes
@@ -181,17 +177,17 @@ class _Blocker:
 
     def _in_blocks(self, var: relax.Var, lanes: int) -> tuple[Blocked, relax.Var]:
         """Return a variable in blocks, as it is or converted."""
-        if var not in self._forms:
+        if (var, lanes) not in self._forms:
             layout = self._layout(var, lanes)
             kernel = self._kernels.get("block", layout, lambda name: block_kernel(name, layout))
             made = self._call(kernel, [self._plain[var]], _type(layout), f"{var.name}_blocks")
-            self._forms[var] = layout, made
-        return self._forms[var]
+            self._forms[var, lanes] = layout, made
+        return self._forms[var, lanes]
 
     def _as_plain(self, var: relax.Var) -> relax.Var:
         """Return a variable as NCHW, as it is or converted."""
         if var not in self._plain:
-            layout, data = self._forms[var]
+            layout, data = self._forms[var, self._lanes]
             kernel = self._kernels.get("unblock", layout, lambda name: unblock_kernel(name, layout))
             self._plain[var] = self._call(kernel, [data], var.ty, var.name)
         return self._plain[var]
@@ -285,8 +281,8 @@ class _Blocker:
     def _is_mean(self, value: Any) -> bool:
         if short_name(value) != "mean" or value.args[0] not in self._plan.blocked:
             return False
-        axes = [int(axis) for axis in value.attrs.axis]
-        return axes == [2, 3] and bool(value.attrs.keepdims)
+        axes = value.attrs.axis  # None is all of them
+        return axes is not None and list(map(int, axes)) == [2, 3] and bool(value.attrs.keepdims)
 
     def _call(self, kernel: tvm.ir.GlobalVar, args: list[Any], ty: Any, name: str) -> relax.Var:
         return self._bind(relax.call_tir(kernel, relax.Tuple(args), ty), name, None)

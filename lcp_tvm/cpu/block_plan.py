@@ -22,6 +22,7 @@ PICTURE_CHANNELS = 4
 """Maps of so few channels are read as they are: blocks of them would be mostly empty."""
 
 _POOLS = ("max_pool2d", "avg_pool2d")
+_MAP = 4  # dimensions of a map
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +101,7 @@ class _Planner:
 
     def is_conv(self, value: Any) -> bool:
         """Say whether a convolution has a kernel of ours."""
-        if short_name(value) != "conv2d" or not is_constant(value.args[1]):
+        if short_name(value) != "conv2d" or not _of_constant(value):
             return False
         attrs, weight = value.attrs, value.args[1].value
         if (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
@@ -113,7 +114,7 @@ class _Planner:
 
     def is_dense(self, value: Any) -> bool:
         """Say whether a matrix product has a kernel of ours."""
-        if short_name(value) != "matmul" or not is_constant(value.args[1]):
+        if short_name(value) != "matmul" or not _of_constant(value):
             return False
         ranks = {len(arg.ty.shape) for arg in value.args}
         return ranks == {2} and str(value.ty.dtype) == "float32"
@@ -157,7 +158,8 @@ class _Planner:
             if aligned in ([1, shape[1], *ones], [1, 1, *ones]):
                 return Step("bias" if name == "add" else "scale"), [other]
             return None
-        if name == "add" and [int(size) for size in other.ty.shape] == shape:
+        is_map = len(shape) == _MAP
+        if name == "add" and is_map and [int(size) for size in other.ty.shape] == shape:
             return Step("add"), [other]
         return None
 
@@ -172,7 +174,8 @@ class _Planner:
 
     def _goes_on(self, value: Any, blocked: set[relax.Var]) -> bool:
         """Say whether an operator has a kernel that reads blocks and writes blocks."""
-        variables = [one for one in operands_of(value) if isinstance(one, relax.Var)]
+        operands = operands_of(value)
+        variables = [one for one in operands if isinstance(one, relax.Var)]
         if not variables or not all(one in blocked for one in variables):
             return False
         name = short_name(value)
@@ -180,6 +183,12 @@ class _Planner:
             attrs = value.attrs
             return attrs.layout == "NCHW" and all(int(one) == 1 for one in attrs.dilation)
         if name == "concat":
-            channels = [int(one.ty.shape[1]) for one in variables]
-            return int(value.attrs.axis) == 1 and all(one % self._lanes == 0 for one in channels)
+            whole = all(int(one.ty.shape[1]) % self._lanes == 0 for one in operands)
+            return int(value.attrs.axis) == 1 and whole and len(variables) == len(operands)
         return self._step(value, blocked) is not None
+
+
+def _of_constant(call: relax.Call) -> bool:
+    """Say whether a call multiplies what is computed by a constant."""
+    data, weight = call.args
+    return isinstance(data, relax.Var) and is_constant(weight)

@@ -15,6 +15,9 @@ from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step, finish
 
 ALIGNMENT = 64
+OPAQUE = 8
+"""TVM's pattern of an operator that is fused with no other."""
+
 ZERO = tirx.FloatImm("float32", 0.0)
 
 
@@ -46,7 +49,7 @@ def kernel(name: str) -> Iterator[Kernel]:
     made = Kernel()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name(name)
-        T.func_attr({"tirx.noalias": True})
+        T.func_attr({"tirx.noalias": True, "op_pattern": OPAQUE})
         yield made
     made.function = builder.get().with_attr("global_symbol", name)
 
