@@ -9,7 +9,7 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.writer import kernel, operands_of, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, operands_of, store, zero_halo
 
 ZERO = tirx.FloatImm("float32", 0.0)
 
@@ -59,8 +59,8 @@ def elementwise_kernel(
             zero_halo(y, out, batch, block)
             with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
                 top, left = row + data.halo.top, column + data.halo.left
-                store(y, out, lambda lane: x[batch, block, top, left, lane],
-                      (batch, block, row, column), steps, operands)  # fmt: skip
+                value = lanes_of(x, batch, block, top, left)
+                store(y, out, value, (batch, block, row, column), steps, operands)
     assert made.function is not None
     return made.function
 
@@ -77,9 +77,8 @@ def concat_kernel(name: str, parts: Sequence[Blocked], out: Blocked) -> tirx.Pri
                     zero_halo(y, out, batch, first + block)
                     with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
                         top, left = row + part.halo.top, column + part.halo.left
-                        store(y, out, lambda lane, x=x, block=block, top=top, left=left:
-                              x[batch, block, top, left, lane],
-                              (batch, first + block, row, column), (), ())  # fmt: skip
+                        place = batch, first + block, row, column
+                        store(y, out, lanes_of(x, batch, block, top, left), place, (), ())
                 first += part.blocks
     assert made.function is not None
     return made.function

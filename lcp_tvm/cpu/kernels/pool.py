@@ -9,10 +9,11 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
-from lcp_tvm.cpu.kernels.writer import kernel, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, store, zero_halo
 
 LOWEST = tirx.FloatImm("float32", -3.4028234663852886e38)
 ZERO = tirx.FloatImm("float32", 0.0)
+ONE = tirx.FloatImm("float32", 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,11 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
                         pool.window[0] * pool.window[1] if pool.count_padding
                         else (rows[1] - rows[0]) * (columns[1] - columns[0])
                     )  # fmt: skip
-                    factor = tirx.FloatImm("float32", 1.0)
                     if pool.kind == "average":
-                        factor = factor / tirx.Cast("float32", tirx.convert(count))
-                    store(y, out, lambda lane, f=factor: best[lane] * f if pool.kind == "average"
-                          else best[lane], (batch, block, row, column), (), ())  # fmt: skip
+                        factor = ONE / tirx.Cast("float32", tirx.convert(count))
+                        with T.vectorized(0, out.lanes) as lane:
+                            T.buffer_store(best, best[lane] * factor, [lane])
+                    store(y, out, lanes_of(best), (batch, block, row, column), (), ())
     assert made.function is not None
     return made.function
 

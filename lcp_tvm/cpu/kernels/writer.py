@@ -96,6 +96,11 @@ def zero_halo(buffer: Any, out: Blocked, batch: Any, block: Any) -> None:
     fill((halo.top, bottom), (right, out.columns))
 
 
+def lanes_of(buffer: Any, *place: Any) -> Callable[[Any], Any]:
+    """Return what gives a lane of a pixel."""
+    return lambda lane: buffer[(*place, lane)]
+
+
 def store(
     buffer: Any,
     out: Blocked,
