@@ -28,19 +28,22 @@ from lcp_tvm.cpu.kernels.move import (
     unblock_kernel,
 )
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
+from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
 
 VECTORS = 8
 """Of outputs of a dense layer that are summed up at a time."""
 
 
-def block_layouts(module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Tile]) -> tvm.IRModule:
+def block_layouts(
+    module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Tile | Winograd]
+) -> tvm.IRModule:
     """Rewrite every Relax function of a module.
 
     Parameters
     ----------
     lanes : float32 numbers of a vector register.
-    choose : the register tile of a convolution.
+    choose : how a convolution is computed: its register tile, or by Winograd.
     """
     kernels = _Kernels(module)
     for name, function in module.functions.items():
@@ -81,7 +84,7 @@ class _Blocker:
         self,
         function: relax.Function,
         lanes: int,
-        choose: Callable[[Conv], Tile],
+        choose: Callable[[Conv], Tile | Winograd],
         kernels: _Kernels,
     ) -> None:
         self._function, self._lanes = function, lanes
@@ -209,11 +212,17 @@ class _Blocker:
             fused.steps,
             maps,
         )
-        tile = self._choose(conv)
-        kernel = self._kernels.get(
-            "blocked_conv2d", (conv, tile), lambda name: conv_kernel(name, conv, tile)
-        )
-        packed = relax.const(pack_weight(conv, tile, weight))
+        way = self._choose(conv)
+        if isinstance(way, Winograd):
+            kernel = self._kernels.get(
+                "winograd_conv2d", (conv, way), lambda name: winograd_kernel(name, conv, way)
+            )
+            packed = relax.const(pack_transformed(conv, way, weight))
+        else:
+            kernel = self._kernels.get(
+                "blocked_conv2d", (conv, way), lambda name: conv_kernel(name, conv, way)
+            )
+            packed = relax.const(pack_weight(conv, way, weight))
         return self._call(kernel, [x, packed, *operands], _type(out), fused.last.name)
 
     def _dense(self, fused: Fused, var: relax.Var) -> relax.Var:

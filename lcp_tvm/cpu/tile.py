@@ -41,15 +41,19 @@ def cycles(conv: Conv, tile: Tile, core: Core) -> float:
 
 def _tile_cycles(conv: Conv, tile: Tile, core: Core) -> float:
     """Return the cycles of one tile: products of all inputs, then the epilogue."""
+    steps = conv.kernel[0] * conv.kernel[1] * conv.sums
+    operands = sum(one.kind == "add" for one in conv.steps)
+    epilogue = tile.columns * tile.blocks * (2 + operands) / core.loads
+    return steps * step_cycles(tile, core, conv.depthwise) + epilogue + core.latency + LOOP
+
+
+def step_cycles(tile: Tile, core: Core, depthwise: bool = False) -> float:
+    """Return the cycles in which one product is added to each sum of a tile."""
     sums = tile.columns * tile.blocks
-    if conv.depthwise:
+    if depthwise:
         inputs: float = sums
     elif core.broadcasts:
         inputs = tile.columns
     else:
         inputs = tile.columns / core.lanes
-    step = max(sums / core.products, (inputs + tile.blocks) / core.loads, core.latency) + 1
-    steps = conv.kernel[0] * conv.kernel[1] * conv.sums
-    operands = sum(one.kind == "add" for one in conv.steps)
-    epilogue = sums * (2 + operands) / core.loads
-    return steps * step + epilogue + core.latency + LOOP
+    return max(sums / core.products, (inputs + tile.blocks) / core.loads, core.latency) + 1

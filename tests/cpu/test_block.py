@@ -14,9 +14,9 @@ from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.cpu.block import block_layouts
+from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.fuse import fuse_kernels
-from lcp_tvm.cpu.tile import choose_tile
 from tests.cpu.float_nets import Layers, float_net
 from tests.cpu.kernels.levels import target_of
 from tests.reference import evaluate
@@ -27,7 +27,7 @@ RELATIVE = 1e-5
 
 def blocked(module: tvm.IRModule, level: str = "x86-64-v2") -> tvm.IRModule:
     core = CORES[level]
-    return block_layouts(module, core.lanes, lambda conv: choose_tile(conv, core))
+    return block_layouts(module, core.lanes, lambda conv: choose_conv(conv, core))
 
 
 def kernels_of(module: tvm.IRModule) -> list[str]:

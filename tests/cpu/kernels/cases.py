@@ -1,7 +1,7 @@
 """Kernels with arguments and expected results.
 
 All numbers are small integers, slopes and bounds included, so that no order of additions rounds:
-results are exact but for means.
+results are exact but for means and Winograd's convolutions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from lcp_tvm.cpu.kernels.move import (
     unblock_kernel,
 )
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
+from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
 from tests.cpu.kernels.blocks import Floats, from_blocks, to_blocks
 from tests.cpu.kernels.reference import Array, convolve, pooled, stepped
+
+WINOGRAD_ERROR = 1e-6
+"""Of what a sum would be if all of its products were positive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Case:
     Attributes
     ----------
     shape : of the result as it lies in memory, which ``layout`` describes; None: plainly.
+    error : that every element may have, besides a rounding.
     """
 
     make: Callable[[str], tirx.PrimFunc]
@@ -41,11 +46,12 @@ class Case:
     shape: tuple[int, ...]
     layout: Blocked | None
     expected: Array
+    error: float = 0.0
 
     def check(self, result: Floats) -> None:
         """See that a result is right."""
         values = result if self.layout is None else from_blocks(result, self.layout)
-        np.testing.assert_allclose(values, self.expected, rtol=1e-6)
+        np.testing.assert_allclose(values, self.expected, rtol=1e-6, atol=self.error)
 
 
 def conv_case(conv: Conv, tile: Tile, rng: np.random.Generator) -> Case:
@@ -62,6 +68,27 @@ def conv_case(conv: Conv, tile: Tile, rng: np.random.Generator) -> Case:
         conv.out.shape,
         conv.out,
         expected,
+    )
+
+
+def winograd_case(conv: Conv, plan: Winograd, rng: np.random.Generator) -> Case:
+    """Return a convolution by Winograd, which rounds, with steps."""
+    x = _map(conv.data, rng)
+    weight = _integers(rng, (conv.out.channels, conv.data.channels, *conv.kernel))
+    lying, values = _operands(conv.steps, conv.maps, conv.out, rng)
+    exact = x.astype(float), weight.astype(float)
+    readers = [step for step in conv.steps if step.has_operand]
+    scaled = [
+        abs(one).max() for step, one in zip(readers, values, strict=True) if step.kind == "scale"
+    ]
+    most = convolve(conv, *map(abs, exact)).max() * np.prod(scaled)
+    return Case(
+        lambda name: winograd_kernel(name, conv, plan),
+        (to_blocks(x, conv.data), pack_transformed(conv, plan, weight), *lying),
+        conv.out.shape,
+        conv.out,
+        stepped(convolve(conv, *exact), conv.steps, values),
+        WINOGRAD_ERROR * most,
     )
 
 

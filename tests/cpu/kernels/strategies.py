@@ -12,6 +12,7 @@ from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
+from lcp_tvm.cpu.kernels.winograd import POINTS, Winograd
 
 halos = st.builds(Halo, *[st.integers(0, 2)] * 4)
 pairs = st.tuples(st.integers(1, 2), st.integers(1, 2))
@@ -93,6 +94,27 @@ def convs(draw: Any, lanes: int) -> tuple[Conv, Tile]:
     per_group = 1 if conv.depthwise else out.blocks // groups
     blocks = draw(st.sampled_from([one for one in (1, 2, 3) if per_group % one == 0]))
     return conv, Tile(draw(st.integers(1, out.width)), blocks)
+
+
+@st.composite
+def winograds(draw: Any, lanes: int) -> tuple[Conv, Winograd]:
+    """Return a convolution of 3x3 and any plan that its blocks allow."""
+    out = Blocked(draw(batches), draw(channels(lanes)), *draw(sizes), lanes, draw(halos))
+    # What windows reach that is no padding is the map.
+    padding = Halo(*(draw(st.integers(0, 1)) for _ in range(4)))
+    height = out.height + 2 - padding.top - padding.bottom
+    width = out.width + 2 - padding.left - padding.right
+    if min(height, width) < 1:
+        padding, height, width = Halo(), out.height + 2, out.width + 2
+    data = Blocked(out.batch, draw(channels(lanes)), height, width, lanes, padding | draw(halos))
+    drawn = draw(steps)
+    conv = Conv(
+        data, out, (3, 3), (1, 1), (padding.top, padding.left), (1, 1), 1, drawn,
+        draw(maps_like(out, drawn)),
+    )  # fmt: skip
+    blocks = draw(st.sampled_from([one for one in (1, 2) if out.blocks % one == 0]))
+    tile = Tile(draw(st.integers(1, 5)), blocks)
+    return conv, Winograd(draw(st.sampled_from(list(POINTS))), tile, tile.columns * draw(pairs)[0])
 
 
 @st.composite

@@ -23,6 +23,7 @@ from tests.cpu.kernels.cases import (
     mean_case,
     pool_case,
     unblock_case,
+    winograd_case,
 )
 from tests.cpu.kernels.levels import LEVELS, run_here
 from tests.cpu.kernels.strategies import (
@@ -34,6 +35,7 @@ from tests.cpu.kernels.strategies import (
     pools,
     seeds,
     steps,
+    winograds,
 )
 
 
@@ -75,6 +77,7 @@ def _rng(draw: Any) -> np.random.Generator:
 
 KERNELS = {
     "conv": with_numbers(conv_case, convs),
+    "winograd": with_numbers(winograd_case, winograds),
     "pool": with_numbers(pool_case, pools),
     "mean": with_numbers(mean_case, layouts),
     "block": with_numbers(block_case, layouts),
@@ -83,7 +86,7 @@ KERNELS = {
     "elementwise": elementwise_cases,
     "concat": concat_cases,
 }
-EXAMPLES = {"conv": 40, "pool": 20}
+EXAMPLES = {"conv": 40, "winograd": 20, "pool": 20}
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -1,0 +1,93 @@
+"""How a convolution is computed: directly or by Winograd, as a model of the core says.
+
+The model adds up what a core does for a chunk of tiles: transform them, read the weights,
+multiply, transform the results. Both ways read their weights once a frame at least, and weights
+that are transformed for tiles of 4x4 are four times as many, so maps of few pixels stay away
+from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.winograd import POINTS, Winograd, has_winograd, tiles_across
+from lcp_tvm.cpu.tile import LOOP, MOST_BLOCKS, choose_tile, cycles, step_cycles
+
+WORTH = 0.9
+"""Of the cycles of a way that needs less memory: one that saves less than a tenth is not taken."""
+
+READ = 8.0
+"""Bytes of weights that are read in a cycle, from memory or a cache that all cores share."""
+
+READING = 0.25
+"""The most that reading the weights again for the next chunk may add to its multiplications."""
+
+SPARE = 9
+"""Registers for inputs on their way; with fewer, LLVM spills."""
+
+FEWEST_TILES = 8
+"""Of a map, for each of which transformed weights are read: fewer do not earn their memory."""
+
+ARITHMETIC = {2: (4, 4), 4: (14, 13)}
+"""Vector operations of a transform of one row or column, of data and of results, by outputs."""
+
+
+def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:
+    """Return the way that takes the fewest modelled cycles for its memory."""
+    direct = choose_tile(conv, core)
+    best: Tile | Winograd = direct
+    least = cycles(conv, direct, core) + weight_cycles(conv, conv.kernel[0] * conv.kernel[1])
+    for outputs in sorted(POINTS):
+        if not has_winograd(conv) or math.prod(tiles_across(conv, outputs)) < FEWEST_TILES:
+            continue
+        taken, plan = min(
+            ((winograd_cycles(conv, one, core), one) for one in plans_of(conv, outputs, core)),
+            key=lambda pair: (pair[0], pair[1].tile.columns),
+        )
+        if taken < WORTH * least:
+            best, least = plan, taken
+    return best
+
+
+def plans_of(conv: Conv, outputs: int, core: Core) -> Iterator[Winograd]:
+    """Return plans of all tiles whose sums, weights and input stay in registers."""
+    tiles = math.prod(tiles_across(conv, outputs))
+    # A vector of weights is read in 4 lanes / READ cycles and multiplied in one / products a tile.
+    enough = 4 * core.lanes * core.products / (READ * READING)
+    chunks = max(1, int(tiles / enough))
+    for blocks in range(1, MOST_BLOCKS + 1):
+        if conv.out.blocks % blocks:
+            continue
+        for width in range(1, min((core.registers - SPARE) // blocks - 1, tiles) + 1):
+            chunk = -(-tiles // (chunks * width)) * width
+            yield Winograd(outputs, Tile(width, blocks), chunk)
+
+
+def winograd_cycles(conv: Conv, plan: Winograd, core: Core) -> float:
+    """Return the modelled cycles of a convolution."""
+    tiles, tile = math.prod(tiles_across(conv, plan.outputs)), plan.tile
+    operations = ARITHMETIC[plan.outputs]
+    begun = core.latency + LOOP
+    data = 2 * plan.inputs * operations[0] / core.products + 2 * plan.products / core.loads + begun
+    operands = sum(one.kind == "add" for one in conv.steps)
+    stored = plan.products + plan.outputs**2 * (2 + operands)
+    result = (
+        (plan.inputs + plan.outputs) * operations[1] / core.products + stored / core.loads + begun
+    )
+    sums = tile.columns * tile.blocks / core.loads
+    multiplied = conv.sums * step_cycles(tile, core) + sums + begun
+    register_tiles = -(-tiles // tile.columns) * plan.products / tile.blocks
+    per_frame = (
+        tiles * conv.data.blocks * data
+        + conv.out.blocks * (tiles * result + register_tiles * multiplied)
+    )  # fmt: skip
+    chunks = -(-tiles // plan.chunk)
+    return conv.out.batch * (per_frame + chunks * weight_cycles(conv, plan.products))
+
+
+def weight_cycles(conv: Conv, products: int) -> float:
+    """Return the cycles in which weights are read once, so many for each pair of channels."""
+    return conv.sums * conv.out.blocks * conv.out.lanes * products * 4 / READ

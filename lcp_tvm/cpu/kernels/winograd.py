@@ -1,0 +1,314 @@
+"""Convolutions of 3x3 by Winograd's minimal filtering, on blocked maps.
+
+A tile of m x m results is A^T ((G g G^T) * (B^T d B)) A, where d are the m + 2 squared inputs it
+depends on, and g the weights of one input channel, which are transformed at compile time. With
+m = 4 that takes 36 products instead of 144, and as each of the 36 is summed up over the channels
+by itself, they are 36 matrix products over a chunk of tiles.
+
+Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import polynomial
+from numpy.typing import NDArray
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from lcp_tvm.cpu.kernels.conv import ZERO, Conv, Tile
+from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, store, zero_halo
+
+KERNEL = 3
+
+POINTS = {2: (1.0,), 4: (2 / 3, 3 / 2)}
+"""Where polynomials are evaluated besides 0 and infinity, by m: at these numbers and their
+opposites. For m = 4 reciprocals near 1 lose a third of what the usual 1 and 2 lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """How a convolution is computed.
+
+    Attributes
+    ----------
+    outputs : m, rows and columns of a tile's results.
+    tile : what is kept in registers; its columns are tiles of the map.
+    chunk : tiles of the map that are transformed before they are multiplied, whole ``tile``s.
+    """
+
+    outputs: int
+    tile: Tile
+    chunk: int
+
+    @property
+    def inputs(self) -> int:
+        """Rows and columns that a tile reads."""
+        return self.outputs + KERNEL - 1
+
+    @property
+    def products(self) -> int:
+        """Matrix products."""
+        return self.inputs**2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transforms:
+    """The matrices of A^T ((G g G^T) * (B^T d B)) A, float64."""
+
+    result: NDArray[np.float64]  # A^T, [m, m + 2]
+    weight: NDArray[np.float64]  # G, [m + 2, 3]
+    data: NDArray[np.float64]  # B^T, [m + 2, m + 2]
+
+
+def transforms(outputs: int) -> Transforms:
+    """Return the matrices for tiles of so many squared results."""
+    points = [0.0, *(sign * point for point in POINTS[outputs] for sign in (1, -1))]
+    inputs = len(points) + 1
+    result, weight, data = (np.zeros((rows, inputs)) for rows in (outputs, KERNEL, inputs))
+    for number, point in enumerate(points):
+        others = [other for other in points if other != point]
+        result[:, number] = point ** np.arange(outputs)
+        weight[:, number] = point ** np.arange(KERNEL) / np.prod(point - np.array(others))
+        data[:-1, number] = polynomial.polyfromroots(others)
+    result[-1, -1] = weight[-1, -1] = 1
+    data[:, -1] = polynomial.polyfromroots(points)
+    return Transforms(result, weight.T, data.T)
+
+
+def has_winograd(conv: Conv) -> bool:
+    """Say whether a convolution can be computed so."""
+    return (
+        conv.kernel == (KERNEL, KERNEL)
+        and conv.strides == conv.dilation == (1, 1)
+        and conv.groups == 1
+        and conv.data.lanes == conv.out.lanes
+    )
+
+
+def tiles_across(conv: Conv, outputs: int) -> tuple[int, int]:
+    """Return the rows and columns of tiles that cover the result."""
+    return -(-conv.out.height // outputs), -(-conv.out.width // outputs)
+
+
+def pack_transformed(
+    conv: Conv, plan: Winograd, weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return transformed OIHW weights in the order in which they are read.
+
+    [O / (B V), (m + 2)^2, I, B, V] of register tiles of B blocks.
+    """
+    matrix = transforms(plan.outputs).weight
+    out, inputs = weight.shape[:2]
+    padded = np.zeros((conv.out.blocks * conv.out.lanes, conv.sums, plan.products), np.float32)
+    changed = np.einsum(
+        "ai,ocij,bj->ocab", matrix, weight.astype(np.float64), matrix, optimize=True
+    )
+    padded[:out, :inputs] = changed.reshape(out, inputs, -1)
+    split = padded.reshape(-1, plan.tile.blocks, conv.out.lanes, conv.sums, plan.products)
+    return np.ascontiguousarray(split.transpose(0, 4, 3, 1, 2))
+
+
+def winograd_kernel(name: str, conv: Conv, plan: Winograd) -> tirx.PrimFunc:
+    """Return (data, transformed weight, *operands of steps, out)."""
+    data, out, tile = conv.data, conv.out, plan.tile
+    tile_rows, tile_columns = tiles_across(conv, plan.outputs)
+    tiles = tile_rows * tile_columns
+    lanes, groups = out.lanes, out.blocks // tile.blocks
+    with kernel(name) as made:
+        x = made.buffer(data.shape)
+        w = made.buffer((groups, plan.products, conv.sums, tile.blocks, lanes))
+        operands = operands_of(made, conv.steps, out, conv.maps)
+        y = made.buffer(out.shape)
+        with made.body():
+            write = _Writer(
+                conv,
+                plan,
+                (tiles, tile_columns),
+                x,
+                w,
+                operands,
+                y,
+                T.sblock_alloc_buffer((plan.products, _apart(data.blocks * plan.chunk, lanes))),
+                T.sblock_alloc_buffer((plan.products, _apart(tile.blocks * plan.chunk, lanes))),
+                T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local"),
+                T.sblock_alloc_buffer((plan.products * lanes,), scope="local"),
+            )
+            with T.serial(0, out.batch) as batch:
+                with T.serial(0, out.blocks) as block:
+                    zero_halo(y, out, batch, block)
+                with T.serial(0, -(-tiles // plan.chunk)) as number:
+                    first = number * plan.chunk
+                    steps = tirx.min(
+                        plan.chunk // tile.columns,
+                        tirx.floordiv(tiles - first + tile.columns - 1, tile.columns),
+                    )
+                    write.transform(batch, first, steps * tile.columns)
+                    with T.serial(0, groups) as group:
+                        with T.serial(0, plan.products) as product, T.serial(0, steps) as step:
+                            write.multiply(group, product, step * tile.columns)
+                        write.finish(batch, group, first)
+    assert made.function is not None
+    return made.function
+
+
+def _apart(vectors: int, lanes: int) -> int:
+    """Return a stride of so many vectors at least, which spreads products over a cache's sets."""
+    return (vectors | 1) * lanes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writer:
+    """Writes the steps of a chunk.
+
+    Attributes
+    ----------
+    tiles : of the map, and of a row.
+    v, m : of each product, what is multiplied and the results.
+    sums, part : registers; a tile that is half transformed.
+    """
+
+    conv: Conv
+    plan: Winograd
+    tiles: tuple[int, int]
+    x: Any
+    w: Any
+    operands: list[Operand]
+    y: Any
+    v: Any
+    m: Any
+    sums: Any
+    part: Any
+
+    def transform(self, batch: Any, first: Any, count: Any) -> None:
+        """Compute B^T d B of tiles; after the last one it is computed again."""
+        data, inputs, lanes = self.conv.data, self.plan.inputs, self.conv.data.lanes
+        matrix = transforms(self.plan.outputs).data
+        up = data.halo.top - self.conv.padding[0]
+        left = data.halo.left - self.conv.padding[1]
+        with T.serial(0, data.blocks) as block, T.serial(0, count) as number:
+            row, column = self._place(tirx.min(first + number, self.tiles[0] - 1))
+
+            def pixel(i: Any, j: Any, lane: Any) -> Any:
+                # What lies beyond the map changes only results that nobody asked for.
+                at = tirx.min(row + i + up, data.rows - 1)
+                return self.x[batch, block, at, tirx.min(column + j + left, data.columns - 1), lane]
+
+            with T.unroll(0, inputs) as j, T.vectorized(0, lanes) as lane:
+                loaded = [pixel(i, j, lane) for i in range(inputs)]
+                for i, value in enumerate(_products(matrix, loaded)):
+                    T.buffer_store(self.part, value, [(i * inputs + j) * lanes + lane])
+            with T.unroll(0, inputs) as i, T.vectorized(0, lanes) as lane:
+                half = [self.part[(i * inputs + j) * lanes + lane] for j in range(inputs)]
+                for j, value in enumerate(_products(matrix, half)):
+                    at = (block * self.plan.chunk + number) * lanes + lane
+                    T.buffer_store(self.v, value, [i * inputs + j, at])
+
+    def multiply(self, group: Any, product: Any, first: Any) -> None:
+        """Compute the sums of one product of a register tile."""
+        lanes, blocks, columns = self.conv.out.lanes, self.plan.tile.blocks, self.plan.tile.columns
+        chunk = self.plan.chunk
+
+        def each(write: Callable[[Any, Any, Any], None]) -> None:
+            with T.unroll(0, blocks) as block, T.unroll(0, columns) as number:  # noqa: SIM117
+                with T.vectorized(0, lanes) as lane:
+                    write(block, number, lane)
+
+        def place(block: Any, number: Any, lane: Any) -> Any:
+            return (block * columns + number) * lanes + lane
+
+        each(lambda *at: T.buffer_store(self.sums, ZERO, [place(*at)]))
+        with T.serial(0, self.conv.data.blocks) as outer, T.serial(0, lanes) as inner:
+
+            def add(block: Any, number: Any, lane: Any) -> None:
+                at = place(block, number, lane)
+                value = self.v[product, (outer * chunk + first + number) * lanes + inner]
+                weight = self.w[group, product, outer * lanes + inner, block, lane]
+                T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
+
+            each(add)
+
+        def keep(block: Any, number: Any, lane: Any) -> None:
+            at = (block * chunk + first + number) * lanes + lane
+            T.buffer_store(self.m, self.sums[place(block, number, lane)], [product, at])
+
+        each(keep)
+
+    def finish(self, batch: Any, group: Any, first: Any) -> None:
+        """Compute A^T m A of tiles, and what follows the convolution; store what is of the map."""
+        out, outputs, inputs = self.conv.out, self.plan.outputs, self.plan.inputs
+        lanes, matrix = out.lanes, transforms(self.plan.outputs).result
+        count = tirx.min(self.plan.chunk, self.tiles[0] - first)
+        with T.serial(0, self.plan.tile.blocks) as block, T.serial(0, count) as number:
+            row, column = self._place(first + number)
+            with T.unroll(0, inputs) as j, T.vectorized(0, lanes) as lane:
+                at = (block * self.plan.chunk + number) * lanes + lane
+                summed = [self.m[i * inputs + j, at] for i in range(inputs)]
+                for i, value in enumerate(_sums(matrix, summed)):
+                    T.buffer_store(self.part, value, [(i * inputs + j) * lanes + lane])
+            for i in range(outputs):
+                with T.If(row + i < out.height), T.Then():
+                    for j in range(outputs):
+                        with T.If(column + j < out.width), T.Then():
+
+                            def value(lane: Any, i: int = i, j: int = j) -> Any:
+                                half = [
+                                    self.part[(i * inputs + k) * lanes + lane]
+                                    for k in range(inputs)
+                                ]
+                                return _sums(matrix, half)[j]
+
+                            store(
+                                self.y,
+                                out,
+                                value,
+                                (batch, group * self.plan.tile.blocks + block, row + i, column + j),
+                                self.conv.steps,
+                                self.operands,
+                            )
+
+    def _place(self, number: Any) -> tuple[Any, Any]:
+        """Return the first row and column of a tile's results."""
+        across = self.tiles[1]
+        outputs = self.plan.outputs
+        return tirx.floordiv(number, across) * outputs, tirx.floormod(number, across) * outputs
+
+
+def _products(matrix: NDArray[np.float64], values: Sequence[Any]) -> list[Any]:
+    """Return B^T times a vector; rows of opposite points share their even and odd halves."""
+    made = []
+    for row in matrix:
+        even, odd = (_sum(row[start::2], values[start::2]) for start in (0, 1))
+        made.append(_plus(even, odd))
+    return made
+
+
+def _sums(matrix: NDArray[np.float64], values: Sequence[Any]) -> list[Any]:
+    """Return A^T times a vector; opposite points share a sum or a difference of two."""
+    middle = values[1:-1]
+    pairs = list(zip(middle[::2], middle[1::2], strict=True))
+    made = []
+    for power, row in enumerate(matrix):
+        folded = [one + other if power % 2 == 0 else one - other for one, other in pairs]
+        made.append(_sum([row[0], *row[1:-1:2], row[-1]], [values[0], *folded, values[-1]]))
+    return made
+
+
+def _sum(factors: Sequence[float], values: Sequence[Any]) -> Any:
+    """Return the sum of products as an expression, None without any."""
+    total = None
+    for factor, value in zip(factors, values, strict=True):
+        if factor != 0:
+            whole = value if factor == 1 else value * tirx.FloatImm("float32", float(factor))
+            total = _plus(total, whole)
+    return total
+
+
+def _plus(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
