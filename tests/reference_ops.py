@@ -3,7 +3,6 @@
 Integers wrap as two's complement of their type, as they do in the compiled code.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -100,24 +99,24 @@ def max_pool(args: list[Any], attrs: Any) -> Any:
 def avg_pool(args: list[Any], attrs: Any) -> Any:
     (data,) = args
     total = _pool(data.astype(np.float64), attrs, 0).sum(axis=_kernel_axes(data))
-    if attrs.count_include_pad:
-        return (total / math.prod(_ints(attrs.pool_size))).astype(data.dtype)
-    count = _pool(np.ones_like(data, np.float64), attrs, 0).sum(axis=_kernel_axes(data))
-    return (total / count).astype(data.dtype)
+    ones = np.ones_like(data, np.float64)
+    count = _pool(ones, attrs, float(attrs.count_include_pad), beyond=0)
+    return (total / count.sum(axis=_kernel_axes(data))).astype(data.dtype)
 
 
 def _kernel_axes(data: Array) -> tuple[int, ...]:
     return tuple(range(data.ndim, 2 * data.ndim - 2))
 
 
-def _pool(data: Array, attrs: Any, fill: float) -> Array:
+def _pool(data: Array, attrs: Any, fill: float, beyond: float | None = None) -> Array:
+    """Windows of a map with padding; ``beyond`` is behind that, where a size is rounded up."""
     _require(attrs.layout in ("NCW", "NCHW", "NCDHW"), "layout", attrs)
-    before, after = _pads(attrs.padding, data.ndim - 2)
+    padded = _padded(data, _pads(attrs.padding, data.ndim - 2), fill)
     if attrs.ceil_mode:
         # Windows that begin inside may end outside.
-        after = tuple(p + s - 1 for p, s in zip(after, _ints(attrs.strides), strict=True))
-        _require(not attrs.count_include_pad, "ceil_mode with count_include_pad", attrs)
-    padded = _padded(data, (before, after), fill)
+        after = tuple(stride - 1 for stride in _ints(attrs.strides))
+        none = (0,) * len(after)
+        padded = _padded(padded, (none, after), fill if beyond is None else beyond)
     return _windows(padded, _ints(attrs.pool_size), attrs.strides, attrs.dilation)
 
 

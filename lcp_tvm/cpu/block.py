@@ -270,14 +270,15 @@ class _Blocker:
         data, x = self._in_blocks(value.args[0], self._lanes)
         attrs = value.attrs
         average = short_name(value) == "avg_pool2d"
+        padding = Halo(*map(int, attrs.padding))
         pool = Pool(
             data,
             out,
             "average" if average else "max",
             _pair(attrs.pool_size),
             _pair(attrs.strides),
-            (int(attrs.padding[0]), int(attrs.padding[1])),
-            average and bool(attrs.count_include_pad),
+            (padding.top, padding.left),
+            padding if average and attrs.count_include_pad else Halo(),
         )
         kernel = self._kernels.get("pool", pool, lambda made: pool_kernel(made, pool))
         return self._call(kernel, [x], _type(out), name)

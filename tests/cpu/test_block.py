@@ -112,6 +112,13 @@ def ceil_pools(net: Layers, x: Any) -> Any:
     return net(R.nn.max_pool2d(y, (4, 2), **how)), net(R.nn.avg_pool2d(y, (4, 2), **how))
 
 
+def ceil_pools_that_count_padding(net: Layers, x: Any) -> Any:
+    """ONNX's average divides by what of a window is padding, but not by what is beyond."""
+    y = net.biased(x, 6)
+    how: dict[str, Any] = {"ceil_mode": True, "count_include_pad": True, "strides": (2, 2)}
+    return net(R.nn.avg_pool2d(y, (3, 3), padding=(1, 1, 1, 0), **how))
+
+
 def mean_of_everything(net: Layers, x: Any) -> Any:
     return net(R.mean(net.biased(x, 6)))
 
@@ -155,6 +162,7 @@ NETWORKS = (
     inner_values_are_results,
     pools_and_a_classifier,
     ceil_pools,
+    ceil_pools_that_count_padding,
     mean_of_everything,
     dense_layers_added,
     a_map_times_its_gate,

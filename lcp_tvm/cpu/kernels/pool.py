@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from lcp_tvm.cpu.blocked import Blocked
+from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, store, zero_halo
 
 LOWEST = tirx.FloatImm("float32", -3.4028234663852886e38)
@@ -24,7 +24,7 @@ class Pool:
     ----------
     window, strides : of rows and columns.
     padding : (top, left).
-    count_padding : whether an average divides by the window's size at borders too.
+    counted : rows and columns around the map that an average divides by too.
     """
 
     data: Blocked
@@ -33,7 +33,7 @@ class Pool:
     window: tuple[int, int]
     strides: tuple[int, int]
     padding: tuple[int, int]
-    count_padding: bool = False
+    counted: Halo
 
 
 def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
@@ -46,8 +46,8 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
             with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
                 zero_halo(y, out, batch, block)
                 with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
-                    rows = _inside(row, 0, pool, data.height)
-                    columns = _inside(column, 1, pool, data.width)
+                    rows = _inside(row, 0, pool, (0, data.height))
+                    columns = _inside(column, 1, pool, (0, data.width))
                     first = LOWEST if pool.kind == "max" else ZERO
                     with T.vectorized(0, out.lanes) as lane:
                         T.buffer_store(best, first, [lane])
@@ -59,12 +59,8 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
                                 else best[lane] + value
                             )  # fmt: skip
                             T.buffer_store(best, both, [lane])
-                    count = (
-                        pool.window[0] * pool.window[1] if pool.count_padding
-                        else (rows[1] - rows[0]) * (columns[1] - columns[0])
-                    )  # fmt: skip
                     if pool.kind == "average":
-                        factor = ONE / tirx.Cast("float32", tirx.convert(count))
+                        factor = ONE / tirx.Cast("float32", _counted(row, column, pool))
                         with T.vectorized(0, out.lanes) as lane:
                             T.buffer_store(best, best[lane] * factor, [lane])
                     store(y, out, lanes_of(best), (batch, block, row, column), (), ())
@@ -72,10 +68,18 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
     return made.function
 
 
-def _inside(place: Any, axis: int, pool: Pool, size: int) -> tuple[Any, Any]:
-    """Return the rows or columns of a window that are inside of the map."""
+def _inside(place: Any, axis: int, pool: Pool, limits: tuple[int, int]) -> tuple[Any, Any]:
+    """Return the rows or columns of a window that are inside of limits."""
     begin = place * pool.strides[axis] - pool.padding[axis]
-    return tirx.max(begin, 0), tirx.min(begin + pool.window[axis], size)
+    return tirx.max(begin, limits[0]), tirx.min(begin + pool.window[axis], limits[1])
+
+
+def _counted(row: Any, column: Any, pool: Pool) -> Any:
+    """Return what an average divides by."""
+    data, around = pool.data, pool.counted
+    rows = _inside(row, 0, pool, (-around.top, data.height + around.bottom))
+    columns = _inside(column, 1, pool, (-around.left, data.width + around.right))
+    return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
 
 def mean_kernel(name: str, data: Blocked) -> tirx.PrimFunc:

@@ -43,23 +43,22 @@ def convolve(conv: Conv, x: Array, weight: Array) -> Array:
 
 def pooled(pool: Pool, x: Array) -> Array:
     """Return a pool's result: of what of each window is inside of the map."""
-    out = pool.out
+    out, around = pool.out, pool.counted
     result = np.empty((*x.shape[:2], out.height, out.width))
     for row, column in product(range(out.height), range(out.width)):
-        first = row * pool.strides[0] - pool.padding[0], column * pool.strides[1] - pool.padding[1]
-        window = x[
-            :,
-            :,
-            max(first[0], 0) : first[0] + pool.window[0],
-            max(first[1], 0) : first[1] + pool.window[1],
-        ]
+        rows, columns = (
+            range(place * stride - before, place * stride - before + size)
+            for place, stride, before, size in zip(
+                (row, column), pool.strides, pool.padding, pool.window, strict=True
+            )
+        )
+        window = x[:, :, max(rows[0], 0) : rows[-1] + 1, max(columns[0], 0) : columns[-1] + 1]
         if pool.kind == "max":
             result[:, :, row, column] = window.max(axis=(2, 3))
-        else:
-            count = window.shape[2] * window.shape[3]
-            if pool.count_padding:
-                count = pool.window[0] * pool.window[1]
-            result[:, :, row, column] = window.sum(axis=(2, 3)) / count
+            continue
+        counted = sum(-around.top <= one < x.shape[2] + around.bottom for one in rows)
+        counted *= sum(-around.left <= one < x.shape[3] + around.right for one in columns)
+        result[:, :, row, column] = window.sum(axis=(2, 3)) / counted
     return result
 
 

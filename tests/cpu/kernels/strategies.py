@@ -132,9 +132,10 @@ def pools(draw: Any, lanes: int) -> Pool:
     size = [draw(st.integers(1, one)) for one in most]
     out = Blocked(data.batch, data.channels, *size, lanes, draw(halos))
     kind = draw(st.sampled_from(("max", "average")))
-    return Pool(
-        data, out, kind, window, strides, padding, kind == "average" and draw(st.booleans())
-    )
+    counted = Halo()
+    if kind == "average" and draw(st.booleans()):
+        counted = Halo(*padding, *draw(st.tuples(st.integers(0, 2), st.integers(0, 2))))
+    return Pool(data, out, kind, window, strides, padding, counted)
 
 
 @st.composite
