@@ -103,12 +103,11 @@ def pack_transformed(
     [O / (B V), (m + 2)^2, I, B, V] of register tiles of B blocks.
     """
     matrix = transforms(plan.outputs).weight
+    both = np.kron(matrix, matrix)  # of rows and columns at once
+    changed = weight.reshape(-1, KERNEL**2).astype(np.float64) @ both.T
     out, inputs = weight.shape[:2]
     padded = np.zeros((conv.out.blocks * conv.out.lanes, conv.sums, plan.products), np.float32)
-    changed = np.einsum(
-        "ai,ocij,bj->ocab", matrix, weight.astype(np.float64), matrix, optimize=True
-    )
-    padded[:out, :inputs] = changed.reshape(out, inputs, -1)
+    padded[:out, :inputs] = changed.reshape(out, inputs, plan.products)
     split = padded.reshape(-1, plan.tile.blocks, conv.out.lanes, conv.sums, plan.products)
     return np.ascontiguousarray(split.transpose(0, 4, 3, 1, 2))
 
