@@ -20,8 +20,8 @@ from lcp_tvm.relay_passes.take_pixels import take_pixels
 from lcp_tvm.split_text import Lcp, SplitSpec, Whole
 from lcp_tvm.splitting import lcp_network, plan_network
 from lcp_tvm.targets import Targets
+from lcp_tvm.tunings import NO_TUNINGS, Tunings
 from lcp_tvm.vta.config import load_config
-from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction of the whole that is finished."""

@@ -20,11 +20,11 @@ from lcp_tvm.manifest import Piece
 from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.relay_passes.fold_input import fold_input
 from lcp_tvm.relay_passes.partition_vta import partition_vta
+from lcp_tvm.tunings import NO_TUNINGS, Tunings
 from lcp_tvm.vta.codegen import register_codegen
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.container import pack_programs, parse_programs
 from lcp_tvm.vta.simulator import LayerStats, simulate
-from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
 
 WHOLE = "network"
 """The only function of a network that is not split; its programs are called ``vta_0``, ..."""

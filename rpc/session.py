@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -121,6 +122,36 @@ class WorkerSession:
         with self._lock:
             device = self._open().cpu(0)
             return self._call(timeout, lambda: tvm.runtime.tensor(array, device))
+
+    def load_library(
+        self, path: Path, function: str, *, timeout: float = CALL_TIMEOUT_S
+    ) -> Callable[..., Any]:
+        """Send a shared library and return one of its functions, each call with a deadline.
+
+        Raises
+        ------
+        WorkerError
+            The worker died, cannot load it, or did not answer in time.
+        """
+        with self._lock:
+            session = self._open()
+
+            def load() -> Any:
+                # A library that is loaded must not be written over.
+                name = f"{len(self._held)}-{path.name}"
+                session.upload(str(path), name)
+                module = session.load_module(name)
+                self._held[name] = module, found = module, module[function]
+                return found
+
+            found = self._call(timeout, load)
+
+        def call(*arguments: object) -> Any:
+            with self._lock:
+                self._open()
+                return self._call(timeout, lambda: found(*arguments))
+
+        return call
 
     def cut(self) -> None:
         """End the session from any thread, whatever is under way in it."""

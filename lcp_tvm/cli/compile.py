@@ -228,7 +228,7 @@ def compile_file(
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
         from lcp_tvm.targets import parse_targets
-        from lcp_tvm.vta.tunings import NO_TUNINGS, read_tunings
+        from lcp_tvm.tunings import NO_TUNINGS, read_tunings
 
         tunings = NO_TUNINGS if tuned is None else read_tunings(tuned)
         parsed = parse_targets(target)

@@ -75,8 +75,9 @@ def tune_command(
         raise InputError(f"{network}: --target and --calibrate go with a model, not a package")
     with ProgressBar() as progress:
         progress("loading", 0.0)
+        from lcp_tvm.tunings import Tunings, read_tunings
         from lcp_tvm.vta.tune import tune
-        from lcp_tvm.vta.tunings import Tunings, read_tunings, store_tuning
+        from lcp_tvm.vta.tunings import store_tuning, vta_tunings
 
         tunings = read_tunings(path) if path.exists() else Tunings()
         if network.suffix == ".lcp":
@@ -91,7 +92,7 @@ def tune_command(
         found = []
         for number, job in enumerate(jobs):
             progress(f"tuning {job.names[0]}"[:24], number / len(jobs))
-            result = tune(job.layer, job.config, budget, tunings.of(job.config))
+            result = tune(job.layer, job.config, budget, vta_tunings(tunings, job.config))
             store_tuning(path, result.after, job.config)
             found.append(result)
     if as_json:
@@ -157,7 +158,7 @@ def _jobs_of_model(
 
 
 def _row(job: Job, found: Found) -> dict[str, Any]:
-    from lcp_tvm.vta.facts import facts_of
+    from lcp_tvm.facts import facts_of
 
     return {
         "names": list(job.names),

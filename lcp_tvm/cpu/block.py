@@ -19,7 +19,7 @@ from tvm import relax, tirx
 from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS, BlockPlan, Fused, plan_blocks
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, pack_weight
+from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.kernels.dense import Dense, dense_kernel, pack_matrix
 from lcp_tvm.cpu.kernels.move import (
     block_kernel,
@@ -28,7 +28,7 @@ from lcp_tvm.cpu.kernels.move import (
     unblock_kernel,
 )
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
-from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
+from lcp_tvm.cpu.templates import Choice, template_of
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
 
 VECTORS = 8
@@ -36,14 +36,14 @@ VECTORS = 8
 
 
 def block_layouts(
-    module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Tile | Winograd]
+    module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Choice]
 ) -> tvm.IRModule:
     """Rewrite every Relax function of a module.
 
     Parameters
     ----------
     lanes : float32 numbers of a vector register.
-    choose : how a convolution is computed: its register tile, or by Winograd.
+    choose : how a convolution is computed.
     """
     kernels = _Kernels(module)
     for name, function in module.functions.items():
@@ -84,7 +84,7 @@ class _Blocker:
         self,
         function: relax.Function,
         lanes: int,
-        choose: Callable[[Conv], Tile | Winograd],
+        choose: Callable[[Conv], Choice],
         kernels: _Kernels,
     ) -> None:
         self._function, self._lanes = function, lanes
@@ -212,17 +212,12 @@ class _Blocker:
             fused.steps,
             maps,
         )
-        way = self._choose(conv)
-        if isinstance(way, Winograd):
-            kernel = self._kernels.get(
-                "winograd_conv2d", (conv, way), lambda name: winograd_kernel(name, conv, way)
-            )
-            packed = relax.const(pack_transformed(conv, way, weight))
-        else:
-            kernel = self._kernels.get(
-                "blocked_conv2d", (conv, way), lambda name: conv_kernel(name, conv, way)
-            )
-            packed = relax.const(pack_weight(conv, way, weight))
+        choice = self._choose(conv)
+        stem, template = template_of(choice)
+        kernel = self._kernels.get(
+            stem, (conv, choice), lambda name: template.kernel(name, conv, choice)
+        )
+        packed = relax.const(template.pack(conv, choice, weight))
         return self._call(kernel, [x, packed, *operands], _type(out), fused.last.name)
 
     def _dense(self, fused: Fused, var: relax.Var) -> relax.Var:

@@ -39,10 +39,8 @@ def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:
     """Return the way that takes the fewest modelled cycles for its memory."""
     direct = choose_tile(conv, core)
     best: Tile | Winograd = direct
-    least = cycles(conv, direct, core) + weight_cycles(conv, conv.kernel[0] * conv.kernel[1])
-    for outputs in sorted(POINTS):
-        if not has_winograd(conv) or math.prod(tiles_across(conv, outputs)) < FEWEST_TILES:
-            continue
+    least = direct_cycles(conv, direct, core)
+    for outputs in _outputs_of(conv):
         taken, plan = min(
             ((winograd_cycles(conv, one, core), one) for one in plans_of(conv, outputs, core)),
             key=lambda pair: (pair[0], pair[1].tile.columns),
@@ -50,6 +48,26 @@ def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:
         if taken < WORTH * least:
             best, least = plan, taken
     return best
+
+
+def direct_cycles(conv: Conv, tile: Tile, core: Core) -> float:
+    """Return the modelled cycles of a direct convolution that reads its weights once."""
+    return cycles(conv, tile, core) + weight_cycles(conv, conv.kernel[0] * conv.kernel[1])
+
+
+def all_plans_of(conv: Conv, core: Core) -> Iterator[Winograd]:
+    """Return plans of tiles of all sizes; none where a convolution has no Winograd."""
+    for outputs in _outputs_of(conv):
+        yield from plans_of(conv, outputs, core)
+
+
+def _outputs_of(conv: Conv) -> list[int]:
+    """Return the sizes of tiles that earn their memory, the smallest first."""
+    return [
+        outputs
+        for outputs in sorted(POINTS)
+        if has_winograd(conv) and math.prod(tiles_across(conv, outputs)) >= FEWEST_TILES
+    ]
 
 
 def plans_of(conv: Conv, outputs: int, core: Core) -> Iterator[Winograd]:

@@ -8,19 +8,20 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from lcp_tvm.tunings import NO_TUNINGS, Tunings
 from lcp_tvm.vta.config import VtaConfig, parse_config
 from lcp_tvm.vta.container import pack_programs
 from lcp_tvm.vta.program import Program, build_program
 from lcp_tvm.vta.read_graph import read_graph
 from lcp_tvm.vta.simulator import load_program_bytes
-from lcp_tvm.vta.tunings import NO_TUNINGS, Tunings
+from lcp_tvm.vta.tunings import vta_tunings
 
 
 def compile_functions(
     functions: Sequence[relax.Function], config: VtaConfig, tunings: Tunings = NO_TUNINGS
 ) -> bytes:
     """Compile partitioned functions to the bytes of one ``.vta`` file."""
-    tilings = {shape: tuning.tiling for shape, tuning in tunings.of(config).items()}
+    tilings = {shape: tuning.tiling for shape, tuning in vta_tunings(tunings, config).items()}
     programs: list[Program] = []
     for function in functions:
         graph = read_graph(function, str(function.attrs["global_symbol"]))

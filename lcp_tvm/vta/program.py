@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lcp_tvm.facts import facts_of
 from lcp_tvm.vta.beside_arm import compare
 from lcp_tvm.vta.bound import bound_of
 from lcp_tvm.vta.concat import by_address
@@ -20,7 +21,6 @@ from lcp_tvm.vta.emit_exchange import emit_exchange
 from lcp_tvm.vta.emit_pool import emit_pool
 from lcp_tvm.vta.emitter import Emitter
 from lcp_tvm.vta.exchange import Exchange, exchange_of
-from lcp_tvm.vta.facts import facts_of
 from lcp_tvm.vta.isa import Instruction, Load, Memory, Store, encode_micro_ops, encode_stream
 from lcp_tvm.vta.layer import Concat, Conv, Graph, MaxPool, Node
 from lcp_tvm.vta.memory import Lifetime, elements, lifetimes, place

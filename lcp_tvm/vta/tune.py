@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from lcp_tvm.errors import PackageError
+from lcp_tvm.facts import FactsError, from_facts
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.emit_conv import conv_shape
-from lcp_tvm.vta.facts import FactsError, from_facts
 from lcp_tvm.vta.layer import Conv, Graph, Node, Plane
 from lcp_tvm.vta.program import build_program
 from lcp_tvm.vta.search import best_tiling, bound, candidates, price, slot_variants

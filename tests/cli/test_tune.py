@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lcp_tvm.package import read_package, write_package
+from lcp_tvm.tunings import read_tunings
 from lcp_tvm.vta.config import load_config
-from lcp_tvm.vta.tunings import read_tunings
+from lcp_tvm.vta.tunings import vta_tunings
 from tests.cli.refused import outcome, refused
 from tests.example import CALIBRATION, MODEL
 from tests.packages import a_cpu_compiled, a_package
@@ -43,7 +44,7 @@ def test_a_package_is_tuned_and_its_model_compiled_with_that(
     layers = values["layers"]
     assert isinstance(layers, list)
     assert all(row["after"]["cycles"] <= row["before"]["cycles"] for row in layers)
-    count = len(read_tunings(database).of(load_config("pynq_z1")))
+    count = len(vta_tunings(read_tunings(database), load_config("pynq_z1")))
     assert count == len(layers)
     status, _, err = outcome(
         capfd,

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from lcp_tvm import tunings as database
 from lcp_tvm.errors import InputError
-from lcp_tvm.vta import tunings as database
+from lcp_tvm.tunings import read_tunings
+from lcp_tvm.vta import tunings as vta_tilings
 from lcp_tvm.vta.config import VtaConfig, load_config
 from lcp_tvm.vta.layer import Plane, Weights, Window
 from lcp_tvm.vta.tiling import ConvShape, Group, Tiling
-from lcp_tvm.vta.tunings import Tuning, read_tunings, store_tuning
+from lcp_tvm.vta.tunings import Tuning, store_tuning, vta_tunings
 
 PYNQ = load_config("pynq_z1")
 ULTRA96 = load_config("ultra96")
@@ -49,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def stored(path: Path, config: VtaConfig = PYNQ) -> dict[ConvShape, Tuning]:
-    return read_tunings(path).of(config)
+    return vta_tunings(read_tunings(path), config)
 
 
 def test_what_is_stored_is_found(path: Path) -> None:
@@ -86,7 +88,7 @@ def test_one_file_is_for_all_builds(path: Path) -> None:
 
 
 def test_another_schedule_is_kept_and_not_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "SCHEDULE", database.SCHEDULE + 1)
+    monkeypatch.setattr(vta_tilings, "SCHEDULE", vta_tilings.SCHEDULE + 1)
     store_tuning(path, a_tuning(), PYNQ)
     monkeypatch.undo()
     assert stored(path) == {}
@@ -104,7 +106,7 @@ def test_a_version_with_other_fields_is_not_used(path: Path, part: str) -> None:
 
 
 def line(**changes: Any) -> str:
-    return json.dumps(json.loads(a_tuning().line(PYNQ)) | changes)
+    return json.dumps(a_tuning().line(PYNQ) | changes)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tvm
 
+from lcp_tvm.facts import FactsError, facts_of, from_facts
 from lcp_tvm.vta.config import load_config
 from lcp_tvm.vta.emit_conv import conv_shape
-from lcp_tvm.vta.facts import FactsError, facts_of, from_facts
 from lcp_tvm.vta.layer import Conv, Slope
 from lcp_tvm.vta.search import best_tiling
 from lcp_tvm.vta.tiling import ConvShape, Tiling

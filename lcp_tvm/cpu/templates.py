@@ -1,0 +1,68 @@
+"""The ways to compute a convolution, and what each leaves open: what a search chooses from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+from lcp_tvm.cpu.choose import all_plans_of, choose_conv, direct_cycles, winograd_cycles
+from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, pack_weight
+from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
+from lcp_tvm.cpu.tile import tiles_of
+
+Choice = Tile | Winograd
+"""What a template leaves open for one convolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A way to compute a convolution.
+
+    Attributes
+    ----------
+    choice : the type of what it leaves open; no other template has it.
+    choices : all of a convolution on a core; none where it cannot compute it.
+    cycles : that the model gives a choice.
+    kernel : of a name, a convolution and a choice: (data, packed weight, *operands, out).
+    pack : OIHW weights as the kernel reads them.
+    """
+
+    choice: type[Any]
+    choices: Callable[[Conv, Core], Iterator[Any]]
+    cycles: Callable[[Conv, Any, Core], float]
+    kernel: Callable[[str, Conv, Any], tirx.PrimFunc]
+    pack: Callable[[Conv, Any, NDArray[np.float32]], NDArray[np.float32]]
+
+
+TEMPLATES: Mapping[str, Template] = MappingProxyType(
+    {
+        "blocked_conv2d": Template(Tile, tiles_of, direct_cycles, conv_kernel, pack_weight),
+        "winograd_conv2d": Template(
+            Winograd, all_plans_of, winograd_cycles, winograd_kernel, pack_transformed
+        ),
+    }
+)
+"""By the names of their kernels."""
+
+
+def template_of(choice: Choice) -> tuple[str, Template]:
+    """Return the template that a choice is of, and its name."""
+    return next(pair for pair in TEMPLATES.items() if isinstance(choice, pair[1].choice))
+
+
+def choices_of(conv: Conv, core: Core) -> list[Choice]:
+    """Return all choices of all templates: the model's, then others by their modelled cycles."""
+    costs = {
+        choice: template.cycles(conv, choice, core)
+        for template in TEMPLATES.values()
+        for choice in template.choices(conv, core)
+    }
+    first = choose_conv(conv, core)
+    return [first, *sorted((one for one in costs if one != first), key=lambda one: costs[one])]

@@ -1,0 +1,145 @@
+"""Choices of CPU kernels in a database of tunings (`lcp_tvm/tunings.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.templates import TEMPLATES, Choice, choices_of, template_of
+from lcp_tvm.facts import FactsError, facts_of, from_facts
+from lcp_tvm.tunings import Line, Tunings, store_line
+
+TEMPLATE = 1
+"""Raised when a choice comes to mean other code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the best choice of a convolution depends on.
+
+    Attributes
+    ----------
+    lanes : of the map that is read; 1 is a picture of few channels.
+    height, width : of the result.
+    """
+
+    batch: int
+    inputs: int
+    outputs: int
+    height: int
+    width: int
+    lanes: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    @classmethod
+    def of(cls, conv: Conv) -> Layer:
+        """Return a convolution's layer."""
+        data, out = conv.data, conv.out
+        return cls(
+            data.batch,
+            data.channels,
+            out.channels,
+            out.height,
+            out.width,
+            data.lanes,
+            conv.kernel,
+            conv.strides,
+            conv.dilation,
+            conv.groups,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The best choice that is known for a layer.
+
+    Attributes
+    ----------
+    cpu : what the code was generated for, e.g. "x86-64-v3".
+    processor : where it was measured, in its own words.
+    ns, model_ns : what a call took, of this choice and of the one that the model makes.
+    """
+
+    cpu: str
+    processor: str
+    layer: Layer
+    choice: Choice
+    ns: int
+    model_ns: int
+
+    @property
+    def line(self) -> Line:
+        """The tuning as a line of the database."""
+        key = {"template": TEMPLATE, "cpu": self.cpu, "processor": self.processor}
+        return {
+            "for": key | {"layer": facts_of(self.layer)},
+            "choice": {"template": template_of(self.choice)[0]} | facts_of(self.choice),
+            "ns": self.ns,
+            "model_ns": self.model_ns,
+        }
+
+
+def cpu_tunings(tunings: Tunings, cpu: str, processor: str = "") -> dict[Layer, Tuning]:
+    """Return what a database has for code of a processor.
+
+    Parameters
+    ----------
+    processor : whose measurements are preferred; without it, or for layers that were not measured
+        there, those of the first in the database.
+
+    Raises
+    ------
+    InputError
+        A line is no tuning.
+    """
+    found: dict[Layer, Tuning] = {}
+    for line in tunings.lines():
+        key = line["for"]
+        if key.get("template") == TEMPLATE and key.get("cpu") == cpu:
+            tuning = _read(line)
+            if tuning is not None and (tuning.layer not in found or tuning.processor == processor):
+                found[tuning.layer] = tuning
+    return found
+
+
+def chooser(known: Mapping[Layer, Tuning], core: Core) -> Callable[[Conv], Choice]:
+    """Return how to choose: as is known, as long as the core can do that, or by the model."""
+
+    def choose(conv: Conv) -> Choice:
+        tuning, choices = known.get(Layer.of(conv)), choices_of(conv, core)
+        return tuning.choice if tuning is not None and tuning.choice in choices else choices[0]
+
+    return choose
+
+
+def store_tuning(path: Path, tuning: Tuning) -> None:
+    """Put a tuning into a database, in place of an older one.
+
+    Raises
+    ------
+    InputError
+        The database is corrupt, or cannot be written.
+    """
+    store_line(path, tuning.line, lambda known: True)
+
+
+def _read(line: Line) -> Tuning | None:
+    """Return a line's tuning, or None if it is of a version with other fields."""
+    key: Mapping[str, Any] = line["for"]
+    choice: dict[str, Any] = dict(line["choice"])
+    template = TEMPLATES.get(str(choice.pop("template", None)))
+    if template is None or type(key.get("processor")) is not str:
+        return None
+    try:
+        layer = from_facts(Layer, key.get("layer"))
+        made: Choice = from_facts(template.choice, choice)
+    except FactsError:
+        return None
+    return Tuning(key["cpu"], key["processor"], layer, made, line["ns"], line["model_ns"])

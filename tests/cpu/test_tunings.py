@@ -1,0 +1,113 @@
+"""Choices of CPU kernels in a database: what is stored is used, and what is wrong is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lcp_tvm.cpu import tunings as module_under_test
+from lcp_tvm.cpu.blocked import Blocked, Halo
+from lcp_tvm.cpu.core import CORES
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.templates import choices_of
+from lcp_tvm.cpu.tunings import Layer, Tuning, chooser, cpu_tunings, store_tuning
+from lcp_tvm.errors import InputError
+from lcp_tvm.tunings import read_tunings
+
+CPU = "x86-64-v3"
+CORE = CORES[CPU]
+CONV = Conv(
+    Blocked(1, 64, 14, 14, 8, Halo(1, 1, 1, 1)),
+    Blocked(1, 64, 14, 14, 8),
+    *((3, 3), (1, 1), (1, 1), (1, 1), 1, ()),
+)
+TUNED = choices_of(CONV, CORE)[2]
+TUNING = Tuning(CPU, "a PC", Layer.of(CONV), TUNED, 900, 1000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tunings.jsonl"
+
+
+def chosen(path: Path, conv: Conv = CONV, processor: str = "a PC") -> Any:
+    return chooser(cpu_tunings(read_tunings(path), CPU, processor), CORE)(conv)
+
+
+def test_what_is_stored_is_chosen(path: Path) -> None:
+    store_tuning(path, TUNING)
+    assert chosen(path) == TUNED
+    assert cpu_tunings(read_tunings(path), CPU) == {Layer.of(CONV): TUNING}
+
+
+def test_other_layers_take_the_models_choice(path: Path) -> None:
+    store_tuning(path, TUNING)
+    other = replace(CONV, kernel=(1, 1))
+    assert chosen(path, other) == choices_of(other, CORE)[0]
+    assert cpu_tunings(read_tunings(path), "x86-64-v2") == {}
+
+
+def test_halos_and_what_follows_the_sums_make_no_other_layer(path: Path) -> None:
+    store_tuning(path, TUNING)
+    out = replace(CONV.out, halo=Halo(2, 2, 2, 2))
+    assert chosen(path, replace(CONV, out=out)) == TUNED
+
+
+def test_a_new_measurement_replaces_the_old_one(path: Path) -> None:
+    store_tuning(path, TUNING)
+    store_tuning(path, replace(TUNING, ns=950))
+    assert [line["ns"] for line in read_tunings(path).lines()] == [950]
+
+
+def test_measurements_of_the_same_processor_come_first(path: Path) -> None:
+    other = choices_of(CONV, CORE)[3]
+    store_tuning(path, TUNING)
+    store_tuning(path, replace(TUNING, processor="another", choice=other))
+    assert (chosen(path), chosen(path, processor="another")) == (TUNED, other)
+    assert chosen(path, processor="a third") in (TUNED, other)
+
+
+def test_another_template_is_not_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_under_test, "TEMPLATE", module_under_test.TEMPLATE + 1)
+    store_tuning(path, TUNING)
+    monkeypatch.undo()
+    assert chosen(path) == choices_of(CONV, CORE)[0]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"template": "blocked_conv2d", "columns": 99, "blocks": 1},  # more than there are registers
+        {"template": "blocked_conv2d", "columns": -1, "blocks": 1},
+        {"template": "blocked_conv2d", "columns": 4},
+        {"template": "blocked_conv2d", "columns": "4", "blocks": 1},
+        {"template": "none", "columns": 4, "blocks": 1},
+        {"template": [], "columns": 4, "blocks": 1},
+        {"columns": 4, "blocks": 1},
+    ],
+)
+def test_an_impossible_choice_is_not_used(path: Path, choice: dict[str, Any]) -> None:
+    path.write_text(json.dumps({**TUNING.line, "choice": choice}) + "\n")
+    assert chosen(path) == choices_of(CONV, CORE)[0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ns": "1"}, {"choice": 3}, {"for": {}}, {"cycles": 3}, {"ns": True}]
+)
+def test_a_corrupt_line_is_told(path: Path, changes: dict[str, Any]) -> None:
+    path.write_text(json.dumps({**TUNING.line, **changes}) + "\n")
+    with pytest.raises(InputError, match="line 1 is no tuning; delete the line, or the file"):
+        read_tunings(path)
+
+
+def test_a_tile_survives_json() -> None:
+    assert json.loads(json.dumps(TUNING.line))["choice"] == {
+        "template": "blocked_conv2d",
+        "columns": TUNED.columns,
+        "blocks": TUNED.blocks,
+    }
+    assert isinstance(TUNED, Tile)
