@@ -13,7 +13,8 @@ from lcp_tvm.cpu import tunings as module_under_test
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.templates import choices_of
+from lcp_tvm.cpu.kernels.winograd import Winograd
+from lcp_tvm.cpu.templates import Choice, choices_of
 from lcp_tvm.cpu.tunings import Layer, Tuning, chooser, cpu_tunings, store_tuning
 from lcp_tvm.errors import InputError
 from lcp_tvm.tunings import read_tunings
@@ -104,10 +105,7 @@ def test_a_corrupt_line_is_told(path: Path, changes: dict[str, Any]) -> None:
         read_tunings(path)
 
 
-def test_a_tile_survives_json() -> None:
-    assert json.loads(json.dumps(TUNING.line))["choice"] == {
-        "template": "blocked_conv2d",
-        "columns": TUNED.columns,
-        "blocks": TUNED.blocks,
-    }
-    assert isinstance(TUNED, Tile)
+@pytest.mark.parametrize("choice", [Tile(7, 2), Winograd(4, Tile(6, 2), 36)])
+def test_every_kind_of_choice_survives(path: Path, choice: Choice) -> None:
+    store_tuning(path, replace(TUNING, choice=choice))
+    assert cpu_tunings(read_tunings(path), CPU)[Layer.of(CONV)].choice == choice
