@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.cpu.processor import PROCESSORS, this_processor
+from lcp_tvm.cpu.target import compile_for
 from lcp_tvm.errors import PackageError
 from lcp_tvm.module_code import ModuleCode
 from lcp_tvm.package import Package
@@ -142,12 +142,13 @@ def check_machine(package: Package) -> None:
     PackageError
         One is for another.
     """
+    found = this_processor()
     for module in package.manifest.modules.values():
-        if not parse_target(module.target).runs_on(platform.machine()):
+        if not PROCESSORS[module.processor].runs_on(found):
             raise PackageError(
-                f"{package.path}: was compiled for {module.target}, this machine is "
-                f"{platform.machine()}; run it on such a board with --workers HOST:PORT, or "
-                "compile it for this machine"
+                f"{package.path}: was compiled for {module.target} on {module.processor}, this "
+                f"machine's processor is {found}; run it on such a machine with --workers "
+                f"HOST:PORT, or {compile_for(module.target, found)}"
             )
 
 

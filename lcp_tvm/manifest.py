@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NoReturn
 
+from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.errors import PackageError
 
-FORMAT = 2
+FORMAT = 3
 MAX_DIMENSION = 1 << 20
 MAX_MODULES = 4096
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -73,6 +74,7 @@ class Module:
     Attributes
     ----------
     target : of the devices that run it, as ``--target`` takes it.
+    processor : that ``so`` was compiled for, one of `lcp_tvm.cpu.processor.PROCESSORS`.
     config : the VTA config in upstream's keys; None where no program is for a VTA.
     so, vta : the code; None for ``vta`` where no program is for a VTA.
     reasons : one line per operator that is not on the VTA.
@@ -80,6 +82,7 @@ class Module:
     """
 
     target: str
+    processor: str
     functions: tuple[str, ...]
     config: Mapping[str, Any] | None
     so: File
@@ -230,6 +233,7 @@ def _module(read: _Reader, values: Mapping[str, Any]) -> Module:
     vta = read.get(values, "vta", _is_optional_object)
     module = Module(
         target=read.get(values, "target", _is_text),
+        processor=read.get(values, "processor", _is_processor),
         functions=tuple(read.get(values, "functions", _is_names)),
         config=read.get(values, "config", _is_optional_object),
         so=_file(read, read.get(values, "so", _is_object)),
@@ -296,6 +300,10 @@ def _is_string(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_processor(value: Any) -> bool:
+    return isinstance(value, str) and value in PROCESSORS
 
 
 def _is_names(value: Any) -> bool:

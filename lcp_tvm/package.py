@@ -283,6 +283,7 @@ def _module(module: CompiledModule) -> Module:
     code = module.code
     return Module(
         target=module.target.text,
+        processor=module.target.processor.name,
         functions=code.functions,
         config=module.header["config"] if code.vta is not None else None,
         so=_file(code.so),

@@ -19,7 +19,7 @@ from lcp_tvm.executor import first_line
 from lcp_tvm.rpc.session import CALL_TIMEOUT_S, WorkerSession
 from lcp_tvm.vta.simulator import native_error
 
-PROTOCOL = 1
+PROTOCOL = 2
 PIECE_BYTES = 1 << 20
 """Of a file that is uploaded, at a time: the deadline holds for each."""
 
@@ -39,7 +39,7 @@ class Facts:
     Attributes
     ----------
     config : the VTA config that its programs must have; "none": any.
-    machine : as `platform.machine` names it.
+    processor : as `lcp_tvm.cpu.processor` names it.
     memory_bytes : its limit, 0 for none.
     free_bytes : of it, or of the machine.
     """
@@ -47,7 +47,7 @@ class Facts:
     version: str
     protocol: int
     config: str
-    machine: str
+    processor: str
     cores: int
     memory_bytes: int
     free_bytes: int

@@ -6,7 +6,6 @@ files that they do not hold are uploaded; all workers at the same time.
 
 from __future__ import annotations
 
-import platform
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TypeVar
 
+from lcp_tvm.cpu.processor import this_processor
 from lcp_tvm.errors import InputError
 from lcp_tvm.executor import check_machine
 from lcp_tvm.package import Package
@@ -149,8 +149,8 @@ class Launch:
         if workers.cluster is not None and workers.cluster.gateway is None:
             return False
         target = parse_targets(self._package.manifest.target).of(GATEWAY)
-        return needs_gateway(self._plan, self._settings.policy) and target.runs_on(
-            platform.machine()
+        return needs_gateway(self._plan, self._settings.policy) and target.processor.runs_on(
+            this_processor()
         )
 
     def _together(self, work: Callable[[int], _T], count: int) -> list[_T]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.cpu.processor import PROCESSORS
+from lcp_tvm.cpu.target import compile_for
 from lcp_tvm.errors import ConfigError, LcpError, PackageError, WorkerError
 from lcp_tvm.manifest import Module
 from lcp_tvm.package import Package
@@ -36,10 +37,11 @@ def check_node(name: str, facts: Facts, modules: Modules, plan: Plan) -> None:
     needed = 0
     peaks = [0]
     for module in modules.values():
-        if not parse_target(module.target).runs_on(facts.machine):
+        if not PROCESSORS[module.processor].runs_on(facts.processor):
+            advice = compile_for(module.target, facts.processor)
             raise PackageError(
-                f"{name}: it is a {facts.machine}, the package was compiled for {module.target}; "
-                "compile the network for this board"
+                f"{name}: its processor is {facts.processor}, the package was compiled for "
+                f"{module.target} on {module.processor}; {advice}"
             )
         config = None if module.config is None else str(module.config.get("NAME"))
         if config is not None and facts.config not in (config, _ANY_BOARD):

@@ -11,13 +11,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import tvm
 
+from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
+from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.target import Target
+from lcp_tvm.cpu.tile import choose_tile
 from lcp_tvm.errors import ModelError
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
@@ -25,12 +29,12 @@ LINK_TIMEOUT_S = 600.0
 
 
 def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
-    """Compile with fused kernels and TVM's default pipeline, and write a shared library.
+    """Compile with kernels for the processor and TVM's default pipeline; write a shared library.
 
     Parameters
     ----------
     mod : Relax module; extern symbols such as ``vta_0`` are resolved when it is run.
-    target : the CPU parts' processor is ``target.cpu``.
+    target : the CPU parts' processor is ``target.processor``.
     path : file to write; it appears whole or not at all.
 
     Raises
@@ -38,11 +42,11 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        module, constants = take_constants(fuse_kernels(mod))
+        module, constants = take_constants(cpu_kernels(mod, target.processor.core))
         executable = tvm.compile(module, target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
-            f"cpu part: TVM cannot compile it for {target.cpu}: {_last_line(str(err))}"
+            f"cpu part: TVM cannot compile it for {target.processor.name}: {_last_line(str(err))}"
         ) from err
 
     def link(output: str, objects: list[str], **_: object) -> None:
@@ -56,8 +60,13 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
         os.replace(made, path)
 
 
+def cpu_kernels(mod: tvm.IRModule, core: Core) -> tvm.IRModule:
+    """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
+    return fuse_kernels(block_layouts(mod, core.lanes, partial(choose_tile, core=core)))
+
+
 def link_shared(parts: list[Path], target: Target, output: Path) -> None:
-    """Link objects, and C sources, into a shared library of ``target.cpu``.
+    """Link objects, and C sources, into a shared library of ``target.processor``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 #include "node.h"
 
+#include <lcp_tvm/processor.h>
 #include <lcp_tvm/version.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,11 +29,6 @@ std::string Json(const ffi::Any& value) { return std::string(ffi::json::Stringif
 Array ReadArray(const std::string& json, const std::string& what) {
   const std::string wrapped = "{\"values\": " + json + "}";
   return JsonReader::Parse(wrapped, what, FailNode).List("values");
-}
-
-std::string MachineName() {
-  utsname name{};
-  return uname(&name) == 0 ? name.machine : "unknown";
 }
 
 /*! \brief What the system could still give, in bytes. */
@@ -90,7 +85,7 @@ std::string Node::Hello() const {
   facts.Set(ffi::String("version"), ffi::String(kVersion));
   facts.Set(ffi::String("protocol"), kProtocol);
   facts.Set(ffi::String("config"), ffi::String(options_.config));
-  facts.Set(ffi::String("machine"), ffi::String(MachineName()));
+  facts.Set(ffi::String("processor"), ffi::String(ProcessorName()));
   facts.Set(ffi::String("cores"), options_.engine.cores);
   facts.Set(ffi::String("memory_bytes"), static_cast<int64_t>(limit));
   facts.Set(ffi::String("free_bytes"), static_cast<int64_t>(free));

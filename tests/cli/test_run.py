@@ -231,14 +231,18 @@ def test_a_package_for_another_board(fashion_package: Path, capfd: Capture) -> N
     assert "pynq" in line
 
 
-@pytest.mark.parametrize("target", ["arm:pynq", "vta:pynq_z1@arm"])
-def test_a_package_for_another_processor(tmp_path: Path, capfd: Capture, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "processor"), [("arm:pynq", "cortex-a9"), ("vta:pynq_z1@arm", "cortex-a9")]
+)
+def test_a_package_for_another_processor(
+    tmp_path: Path, capfd: Capture, target: str, processor: str
+) -> None:
     compiled = a_compiled()
     module = replace(compiled.modules[0], target=parse_target(target))
     compiled = replace(compiled, targets=parse_targets(target), modules=(module,))
     package = write_package(compiled, tmp_path / "arm.lcp")
     line = refused(capfd, "run", package.path, BAG)
-    assert line.startswith(f"{package.path}: was compiled for {target}, this machine is ")
+    assert line.startswith(f"{package.path}: was compiled for {target} on {processor}, ")
 
 
 @pytest.mark.parametrize(

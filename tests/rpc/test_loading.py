@@ -20,7 +20,7 @@ from tests.packages import a_package
 from tests.rpc.fake_nodes import FakeModule
 
 MIB = 1 << 20
-BOARD = Facts("0.1.0", PROTOCOL, "pynq_z1", "x86_64", 2, 0, 100 * MIB, 1)
+BOARD = Facts("0.1.0", PROTOCOL, "pynq_z1", "x86-64-v4-vnni", 2, 0, 100 * MIB, 1)
 
 
 @pytest.fixture
@@ -55,10 +55,23 @@ def test_a_board_that_does_not(
 
 def test_a_board_with_another_processor(package: Package) -> None:
     (name,) = package.manifest.modules
-    module = replace(package.manifest.modules[name], target="arm:rpi3", config=None)
-    check(replace(BOARD, machine="aarch64"), package, {name: module})
-    with pytest.raises(PackageError, match=r"edge-0: it is a x86_64, .* compiled for arm:rpi3"):
+    module = replace(
+        package.manifest.modules[name], target="arm:rpi3", processor="cortex-a53", config=None
+    )
+    check(replace(BOARD, processor="aarch64"), package, {name: module})
+    told = "edge-0: its processor is x86-64-v4-vnni, .* compiled for arm:rpi3 on cortex-a53"
+    with pytest.raises(PackageError, match=told):
         check(BOARD, package, {name: module})
+
+
+def test_a_pc_that_lacks_instructions(package: Package) -> None:
+    """It is told before anything is loaded, and with the target that it could run."""
+    (name,) = package.manifest.modules
+    module = replace(package.manifest.modules[name], target="vta:pynq_z1", processor="x86-64-v3")
+    check(replace(BOARD, processor="x86-64-v3"), package, {name: module})
+    told = "compiled for vta:pynq_z1 on x86-64-v3; compile it with --target vta:pynq_z1@x86-64-v2"
+    with pytest.raises(PackageError, match=told):
+        check(replace(BOARD, processor="x86-64-v2"), package, {name: module})
 
 
 class Holder(FakeModule):

@@ -16,6 +16,8 @@ from lcp_tvm.cpu.epilogue import Step, finish
 
 ALIGNMENT = 64
 OPAQUE = 8
+"""TVM's pattern of operators that nothing is fused with."""
+OPAQUE = 8
 """TVM's pattern of an operator that is fused with no other."""
 
 ZERO = tirx.FloatImm("float32", 0.0)

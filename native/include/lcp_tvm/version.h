@@ -5,7 +5,7 @@ namespace lcp_tvm {
 
 constexpr const char* kVersion = "0.1.0";
 /*! \brief Of the frames between nodes and of their control functions (docs/runtime.md). */
-constexpr int kProtocol = 1;
+constexpr int kProtocol = 2;
 
 }  // namespace lcp_tvm
 #endif  // LCP_TVM_VERSION_H_
