@@ -4,11 +4,17 @@
 
 The halo is zero, and as wide as the widest padding of those who read the map, so that no kernel
 asks whether a pixel is there. Lanes after the last channel hold any finite number.
+
+Quantised maps have a byte per number: int8 itself, or where products need one operand without a
+sign (x86) uint8, which is the number plus 128.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["float32", "int8", "uint8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,13 @@ class Halo:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The layout of a float32 map.
+    """The layout of a map.
 
     Attributes
     ----------
     batch, channels, height, width : of the NCHW map that it stands for.
     lanes : V, channels of a block; 1 is NCHW itself with a halo.
+    dtype : of the numbers in memory.
     """
 
     batch: int
@@ -46,6 +53,12 @@ class Blocked:
     width: int
     lanes: int
     halo: Halo = Halo()
+    dtype: Dtype = "float32"
+
+    @property
+    def zero(self) -> int:
+        """What stands for the number zero."""
+        return 128 if self.dtype == "uint8" else 0
 
     @property
     def blocks(self) -> int:

@@ -20,8 +20,6 @@ OPAQUE = 8
 OPAQUE = 8
 """TVM's pattern of an operator that is fused with no other."""
 
-ZERO = tirx.FloatImm("float32", 0.0)
-
 
 class Kernel:
     """A kernel under construction: first its arguments, then ``body``."""
@@ -38,11 +36,11 @@ class Kernel:
             T.writes()
             yield
 
-    def buffer(self, shape: Sequence[int]) -> Any:
-        """Add an argument, float32."""
+    def buffer(self, shape: Sequence[int], dtype: str = "float32") -> Any:
+        """Add an argument."""
         name = f"a{self._count}"
         self._count += 1
-        return T.match_buffer(T.arg(name, T.handle()), tuple(shape), "float32", align=ALIGNMENT)
+        return T.match_buffer(T.arg(name, T.handle()), tuple(shape), dtype, align=ALIGNMENT)
 
 
 @contextmanager
@@ -78,18 +76,30 @@ def operands_of(
     return found
 
 
+def integer_operands_of(
+    made: Kernel, steps: tuple[Step, ...], out: Blocked, maps: Sequence[Blocked]
+) -> list[Operand]:
+    """Add the arguments that integer steps read, as `operands_of` does."""
+    left, found = iter(maps), []
+    for step in steps:
+        if step.kind == "add":
+            layout = next(left)
+            found.append(Operand(made.buffer(layout.shape, layout.dtype), layout))
+        elif step.kind == "bias":
+            found.append(Operand(made.buffer((out.blocks, out.lanes), "int32"), None))
+    return found
+
+
 def zero_halo(buffer: Any, out: Blocked, batch: Any, block: Any) -> None:
     """Write zeros around the map of one block."""
-    halo = out.halo
+    halo, zero = out.halo, tirx.const(out.zero, out.dtype)
 
     def fill(rows: tuple[int, int], columns: tuple[int, int]) -> None:
         if rows[0] >= rows[1] or columns[0] >= columns[1]:
             return
         with T.serial(*rows) as row, T.serial(*columns) as column:  # noqa: SIM117
             with T.vectorized(0, out.lanes) as lane:
-                T.buffer_store(
-                    buffer, tirx.FloatImm("float32", 0.0), [batch, block, row, column, lane]
-                )
+                T.buffer_store(buffer, zero, [batch, block, row, column, lane])
 
     bottom, right = halo.top + out.height, halo.left + out.width
     fill((0, halo.top), (0, out.columns))

@@ -1,0 +1,187 @@
+"""Products of int8 numbers: four inputs at a time, times four weights of each lane.
+
+    sums[lane] += x[0] w[lane, 0] + x[1] w[lane, 1] + x[2] w[lane, 2] + x[3] w[lane, 3]
+
+Sums are int32 and exact: what an instruction would saturate is never given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+from lcp_tvm.cpu.blocked import Dtype
+
+QUAD = 4
+"""Inputs that are multiplied at a time."""
+
+Integers = NDArray[np.integer[Any]]
+Load = Callable[[int, int], Any]
+"""Gives a vector of weights: its first element among those of a vector of sums, and its size."""
+
+
+class Dot(Protocol):
+    """What a core's instructions do.
+
+    Attributes
+    ----------
+    lanes : int32 sums of a vector register.
+    dtype : of maps.
+    weights : dtype of packed weights, ``single`` of those of depthwise convolutions.
+    """
+
+    lanes: int
+    dtype: Dtype
+    weights: str
+    single: str
+
+    def pack(self, weight: Integers) -> Integers:
+        """Return weights [..., lanes, 4] as [..., 4 lanes], in the order of use."""
+
+    def spread(self, quad: Any) -> tuple[Any, ...]:
+        """Return four inputs as vectors that go with weights."""
+
+    def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
+        """Return the sums with the products of spread inputs."""
+
+    def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
+        """Return the sums with a product in each lane: the inputs are as they lie in the map."""
+
+
+class Vnni:
+    """AVX-512 VNNI: vpdpbusd, bytes without a sign times bytes with one."""
+
+    lanes, dtype, weights, single = 16, "uint8", "int8", "int32"
+
+    def pack(self, weight: Integers) -> Integers:
+        return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
+
+    def spread(self, quad: Any) -> tuple[Any, ...]:
+        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+        return (tirx.reinterpret("int8x64", broadcast),)
+
+    def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
+        return self._products(sums, inputs[0], weight(0, QUAD * self.lanes))
+
+    def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
+        # The bytes above an input are zero, whatever those above the weight are.
+        wide = tirx.reinterpret("int8x64", tirx.Cast("int32x16", inputs))
+        return self._products(sums, wide, tirx.reinterpret("int8x64", weight))
+
+    def _products(self, sums: Any, unsigned: Any, signed: Any) -> Any:
+        name = "llvm.x86.avx512.vpdpbusd.512"
+        return tirx.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
+
+
+class Madd:
+    """x86 without VNNI: pmaddwd, pairs of 16 bits; pmaddubsw would saturate."""
+
+    dtype, weights, single = "uint8", "int16", "int32"
+
+    _NAMES = {
+        4: "llvm.x86.sse2.pmadd.wd",
+        8: "llvm.x86.avx2.pmadd.wd",
+        16: "llvm.x86.avx512.pmaddw.d.512",
+    }
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def pack(self, weight: Integers) -> Integers:
+        # As the inputs come apart: those of even number, then those of odd.
+        pairs = np.stack([weight[..., 0::2], weight[..., 1::2]], axis=-3)
+        return pairs.astype(np.int16).reshape(*weight.shape[:-2], -1)
+
+    def spread(self, quad: Any) -> tuple[Any, ...]:
+        both = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+        low = tirx.Broadcast(tirx.IntImm("int32", 0x00FF00FF), self.lanes)
+        odd = (both >> tirx.Broadcast(tirx.IntImm("int32", 8), self.lanes)) & low
+        return self._halves(both & low), self._halves(odd)
+
+    def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
+        size = 2 * self.lanes
+        for number, pair in enumerate(inputs):
+            sums = sums + self._products(pair, weight(number * size, size))
+        return sums
+
+    def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
+        wide = tirx.Cast(f"int32x{self.lanes}", inputs)
+        return sums + self._products(self._halves(wide), self._halves(weight))
+
+    def _halves(self, value: Any) -> Any:
+        return tirx.reinterpret(f"int16x{2 * self.lanes}", value)
+
+    def _products(self, left: Any, right: Any) -> Any:
+        name = self._NAMES[self.lanes]
+        return tirx.call_llvm_pure_intrin(f"int32x{self.lanes}", name, left, right)
+
+
+class _Neon:
+    """Any NEON: maps keep their signs."""
+
+    lanes, dtype, weights, single = 4, "int8", "int8", "int16"
+
+    def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
+        wide = tirx.Cast("int32x4", tirx.Cast("int16x4", inputs))
+        return sums + wide * tirx.Cast("int32x4", weight)
+
+
+class Sdot(_Neon):
+    """aarch64 with dot products: sdot."""
+
+    def pack(self, weight: Integers) -> Integers:
+        return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
+
+    def spread(self, quad: Any) -> tuple[Any, ...]:
+        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+        return (tirx.reinterpret("int8x16", broadcast),)
+
+    def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
+        name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
+        return tirx.call_llvm_pure_intrin("int32x4", name, sums, inputs[0], weight(0, 16))
+
+
+class Mull(_Neon):
+    """NEON without dot products: smull and smlal to 16 bits, and sadalp to the sums.
+
+    Two products fit 16 bits unless all four numbers are -128, so weights of -128 go alone.
+    """
+
+    def __init__(self, padal: Callable[[Any, Any], Any], *, alone: bool = False) -> None:
+        self._padal, self._alone = padal, alone
+
+    def pack(self, weight: Integers) -> Integers:
+        pairs = np.stack([weight[..., 0:2], weight[..., 2:4]], axis=-3)
+        return pairs.astype(np.int8).reshape(*weight.shape[:-2], -1)
+
+    def spread(self, quad: Any) -> tuple[Any, ...]:
+        both = tirx.reinterpret("int16x2", quad)
+        pairs = (
+            tirx.Broadcast(tirx.Shuffle([both], [number]), self.lanes) for number in range(2)
+        )
+        return tuple(tirx.reinterpret("int8x8", pair) for pair in pairs)
+
+    def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
+        wide = [
+            tirx.Cast("int16x8", pair) * tirx.Cast("int16x8", weight(8 * number, 8))
+            for number, pair in enumerate(inputs)
+        ]
+        if self._alone:
+            return self._padal(self._padal(sums, wide[0]), wide[1])
+        return self._padal(sums, wide[0] + wide[1])
+
+
+def padal_armv7(sums: Any, products: Any) -> Any:
+    """Add pairs of 16 bits to sums."""
+    name = "llvm.arm.neon.vpadals.v4i32.v8i16"
+    return tirx.call_llvm_pure_intrin("int32x4", name, sums, products)
+
+
+def padal_aarch64(sums: Any, products: Any) -> Any:
+    """Add pairs of 16 bits to sums."""
+    name = "llvm.aarch64.neon.saddlp.v4i32.v8i16"
+    return sums + tirx.call_llvm_pure_intrin("int32x4", name, products)

@@ -1,0 +1,152 @@
+"""Convolutions of quantised blocked maps: int32 sums of a tile of pixels stay in registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from lcp_tvm.cpu.dot import QUAD, Dot, Integers
+from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.writer import Operand, integer_operands_of, kernel, zero_halo
+
+
+def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
+    """Return OIHW weights in the order in which they are read.
+
+    [O / (B V), I / U, KH, KW, U / 4, B, 4 V] of tiles of B blocks and data of U lanes; depthwise
+    [C / V, KH, KW, V].
+    """
+    out, inputs, height, width = weight.shape
+    lanes = conv.out.lanes
+    if conv.depthwise:
+        single = np.zeros((conv.out.blocks * lanes, height, width), dot.single)
+        single[:out] = weight[:, 0]
+        return np.ascontiguousarray(single.reshape(-1, lanes, height, width).transpose(0, 2, 3, 1))
+    padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.int8)
+    padded[:out, :inputs] = weight
+    inside = conv.data.lanes
+    shape = (-1, tile.blocks, lanes, conv.sums // inside, inside // QUAD, QUAD, height, width)
+    quads = padded.reshape(shape).transpose(0, 3, 6, 7, 4, 1, 2, 5)
+    return np.ascontiguousarray(dot.pack(quads))
+
+
+def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFunc:
+    """Return (data, weight, *operands of steps, out)."""
+    data, out = conv.data, conv.out
+    height, width = conv.kernel
+    groups = out.blocks // tile.blocks
+    with kernel(name) as made:
+        x = made.buffer(data.shape, data.dtype)
+        if conv.depthwise:
+            w = made.buffer((out.blocks, height, width, out.lanes), dot.single)
+        else:
+            inputs = (conv.sums // data.lanes, height, width, data.lanes // QUAD)
+            w = made.buffer((groups, *inputs, tile.blocks, QUAD * out.lanes), dot.weights)
+        operands = integer_operands_of(made, conv.steps, out, conv.maps)
+        y = made.buffer(out.shape, out.dtype)
+        with made.body():
+            sums = T.sblock_alloc_buffer(
+                (tile.blocks * tile.columns * out.lanes,), "int32", scope="local"
+            )
+            write = _Writer(conv, tile, dot, x, w, operands, y, sums)
+            with T.serial(0, out.batch) as batch, T.serial(0, groups) as group:
+                with T.unroll(0, tile.blocks) as block:
+                    zero_halo(y, out, batch, group * tile.blocks + block)
+                with T.serial(0, out.height) as row:
+                    whole, rest = divmod(out.width, tile.columns)
+                    if whole:
+                        with T.serial(0, whole) as step:
+                            write.tile(batch, group, row, step * tile.columns, tile.columns)
+                    if rest:
+                        write.tile(batch, group, row, whole * tile.columns, rest)
+    assert made.function is not None
+    return made.function
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Writer:
+    """Writes the code of a tile."""
+
+    conv: Conv
+    shape: Tile
+    dot: Dot
+    x: Any
+    w: Any
+    operands: list[Operand]
+    y: Any
+    sums: Any
+
+    def tile(self, batch: Any, group: Any, row: Any, column: Any, columns: int) -> None:
+        """Compute some pixels of a row, of all blocks of the tile."""
+        lanes, blocks = self.conv.out.lanes, self.shape.blocks
+
+        def place(block: Any, pixel: Any) -> Any:
+            return tirx.Ramp((block * columns + pixel) * lanes, 1, lanes)
+
+        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:
+            T.buffer_store(
+                self.sums, tirx.Broadcast(tirx.IntImm("int32", 0), lanes), [place(block, pixel)]
+            )
+        if self.conv.depthwise:
+            self._add_singles(batch, group, row, column, columns, place)
+        else:
+            self._add_quads(batch, group, row, column, columns, place)
+        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:
+            store_integer(
+                self.y,
+                self.conv.out,
+                self.sums[place(block, pixel)],
+                (batch, group * blocks + block, row, column + pixel),
+                self.conv.steps,
+                self.operands,
+            )
+
+    def _pixel(self, row: Any, column: Any, kernel_row: Any, kernel_column: Any) -> list[Any]:
+        """Return where a product's input lies."""
+        conv, halo = self.conv, self.conv.data.halo
+        return [
+            row * conv.strides[0] + kernel_row * conv.dilation[0] + (halo.top - conv.padding[0]),
+            column * conv.strides[1]
+            + kernel_column * conv.dilation[1]
+            + (halo.left - conv.padding[1]),
+        ]
+
+    def _add_singles(
+        self, batch: Any, group: Any, row: Any, column: Any, columns: int, place: Any
+    ) -> None:
+        height, width = self.conv.kernel
+        lanes = tirx.Ramp(0, 1, self.conv.out.lanes)
+        # Neighbours read the same inputs: once the rows' loop is all there is, so does the code.
+        with T.serial(0, height) as i, T.unroll(0, width) as j, T.unroll(0, columns) as pixel:
+            at = place(0, pixel)
+            value = self.x[batch, group, *self._pixel(row, column + pixel, i, j), lanes]
+            weight = self.w[group, i, j, lanes]
+            T.buffer_store(self.sums, self.dot.add_single(self.sums[at], value, weight), [at])
+
+    def _add_quads(
+        self, batch: Any, group: Any, row: Any, column: Any, columns: int, place: Any
+    ) -> None:
+        conv, blocks = self.conv, self.shape.blocks
+        height, width = conv.kernel
+        quads = conv.data.lanes // QUAD
+        per_group = conv.data.blocks // conv.groups
+        first = 0
+        if conv.groups > 1:
+            first = group * blocks // (conv.out.blocks // conv.groups) * per_group
+        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
+            with T.serial(0, quads) as quad, T.unroll(0, columns) as pixel:
+                lanes = tirx.Ramp(quad * QUAD, 1, QUAD)
+                pixel_at = self._pixel(row, column + pixel, i, j)
+                inputs = self.dot.spread(self.x[batch, first + outer, *pixel_at, lanes])
+                with T.unroll(0, blocks) as block:
+
+                    def load(begin: int, size: int, block: Any = block, quad: Any = quad) -> Any:
+                        return self.w[group, outer, i, j, quad, block, tirx.Ramp(begin, 1, size)]
+
+                    at = place(block, pixel)
+                    T.buffer_store(self.sums, self.dot.add(self.sums[at], inputs, load), [at])
