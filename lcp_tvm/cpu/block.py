@@ -9,16 +9,17 @@ Maps change their form only where they come from, or go to, operators that have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
 from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS, BlockPlan, Fused, plan_blocks
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.kernel_body import KernelBody, Kernels, padding_of, pair, replaced
 from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.kernels.dense import Dense, dense_kernel, pack_matrix
 from lcp_tvm.cpu.kernels.move import (
@@ -45,36 +46,11 @@ def block_layouts(
     lanes : float32 numbers of a vector register.
     choose : how a convolution is computed.
     """
-    kernels = _Kernels(module)
+    kernels = Kernels(module)
     for name, function in module.functions.items():
         if isinstance(function, relax.Function):
             kernels.module[name] = _Blocker(function, lanes, choose, kernels).rewrite()
     return relax.transform.DeadCodeElimination()(kernels.module)
-
-
-class _Kernels:
-    """The module under construction; equal kernels are one."""
-
-    def __init__(self, module: tvm.IRModule) -> None:
-        self.module = module.clone()
-        self._made: dict[Hashable, tvm.ir.GlobalVar] = {}
-        self._names = {name.name_hint for name in module.functions}
-
-    def get(
-        self, stem: str, key: Hashable, make: Callable[[str], tirx.PrimFunc]
-    ) -> tvm.ir.GlobalVar:
-        """Return the kernel of a description, made when it is asked for first."""
-        if (stem, key) not in self._made:
-            name, number = stem, len(self._made)
-            while name in self._names:
-                name, number = f"{stem}_{number}", number + 1
-            self._names.add(name)
-            var = tvm.ir.GlobalVar(name)
-            function = make(name)
-            relax.expr._update_type(var, function.ty)
-            self.module[var] = function
-            self._made[stem, key] = var
-        return self._made[stem, key]
 
 
 class _Blocker:
@@ -85,7 +61,7 @@ class _Blocker:
         function: relax.Function,
         lanes: int,
         choose: Callable[[Conv], Choice],
-        kernels: _Kernels,
+        kernels: Kernels,
     ) -> None:
         self._function, self._lanes = function, lanes
         self._choose, self._kernels = choose, kernels
@@ -94,8 +70,7 @@ class _Blocker:
         results = list(body.fields) if isinstance(body, relax.Tuple) else [body]
         self._plan: BlockPlan = plan_blocks(self._bindings, results, lanes)
         self._halos = self._find_halos()
-        self._builder = relax.BlockBuilder()
-        self._out: list[Any] = []
+        self._body = KernelBody()
         self._plain: dict[relax.Var, relax.Var] = {one: one for one in function.params}
         self._forms: dict[tuple[relax.Var, int], tuple[Blocked, relax.Var]] = {}
 
@@ -114,25 +89,10 @@ class _Blocker:
             elif self._is_mean(value):
                 self._plain[var] = self._mean(value.args[0], var)
             else:
-                self._plain[var] = self._bind(_replaced(value, self._as_plain), var.name, var)
-        result = self._output(_replaced(self._function.body.body, self._as_plain))
-        block = relax.DataflowBlock(self._out)
-        sequence = self._builder.normalize(relax.SeqExpr([block], result))
-        return relax.Function(
-            list(self._function.params), sequence, sequence.ty, attrs=self._function.attrs
+                self._plain[var] = self._body.bind(replaced(value, self._as_plain), var.name, var)
+        return self._body.function(
+            self._function, replaced(self._function.body.body, self._as_plain)
         )
-
-    def _output(self, body: Any) -> Any:
-        """Bind results to variables that are seen from outside."""
-        fields = list(body.fields) if isinstance(body, relax.Tuple) else [body]
-        outputs = []
-        for field in fields:
-            output = relax.Var(
-                f"{field.name}_out" if isinstance(field, relax.Var) else "out", field.ty
-            )
-            self._out.append(relax.VarBinding(output, field))
-            outputs.append(output)
-        return relax.Tuple(outputs) if isinstance(body, relax.Tuple) else outputs[0]
 
     def _find_halos(self) -> dict[tuple[relax.Var, int], Halo]:
         """Return the padding of all who read each variable, by variable and lanes."""
@@ -141,7 +101,7 @@ class _Blocker:
             call = fused.call
             if short_name(call) == "conv2d" and self._is_first(fused):
                 key = call.args[0], self._data_lanes(call)
-                halos[key] = halos.get(key, Halo()) | _padding(call)
+                halos[key] = halos.get(key, Halo()) | padding_of(call)
         return halos
 
     def _is_first(self, fused: Fused) -> bool:
@@ -167,7 +127,7 @@ class _Blocker:
             kernel = self._kernels.get(
                 "concat", (layouts, out), lambda name: concat_kernel(name, layouts, out)
             )
-            made = self._call(kernel, [one for _, one in parts], _type(out), var.name)
+            made = self._body.call(kernel, [one for _, one in parts], _type(out), var.name)
         else:
             made = self._pool(value, out, var.name)
         self._forms[var, self._lanes] = out, made
@@ -183,7 +143,7 @@ class _Blocker:
         if (var, lanes) not in self._forms:
             layout = self._layout(var, lanes)
             kernel = self._kernels.get("block", layout, lambda name: block_kernel(name, layout))
-            made = self._call(kernel, [self._plain[var]], _type(layout), f"{var.name}_blocks")
+            made = self._body.call(kernel, [self._plain[var]], _type(layout), f"{var.name}_blocks")
             self._forms[var, lanes] = layout, made
         return self._forms[var, lanes]
 
@@ -192,7 +152,7 @@ class _Blocker:
         if var not in self._plain:
             layout, data = self._forms[var, self._lanes]
             kernel = self._kernels.get("unblock", layout, lambda name: unblock_kernel(name, layout))
-            self._plain[var] = self._call(kernel, [data], var.ty, var.name)
+            self._plain[var] = self._body.call(kernel, [data], var.ty, var.name)
         return self._plain[var]
 
     def _conv(self, fused: Fused, out: Blocked) -> relax.Var:
@@ -205,9 +165,9 @@ class _Blocker:
             data,
             out,
             (weight.shape[2], weight.shape[3]),
-            _pair(attrs.strides),
+            pair(attrs.strides),
             (int(attrs.padding[0]), int(attrs.padding[1])),
-            _pair(attrs.dilation),
+            pair(attrs.dilation),
             int(attrs.groups),
             fused.steps,
             maps,
@@ -218,7 +178,7 @@ class _Blocker:
             stem, (conv, choice), lambda name: template.kernel(name, conv, choice)
         )
         packed = relax.const(template.pack(conv, choice, weight))
-        return self._call(kernel, [x, packed, *operands], _type(out), fused.last.name)
+        return self._body.call(kernel, [x, packed, *operands], _type(out), fused.last.name)
 
     def _dense(self, fused: Fused, var: relax.Var) -> relax.Var:
         data, weight = self._as_plain(fused.call.args[0]), fused.call.args[1].value.numpy()
@@ -232,7 +192,7 @@ class _Blocker:
             operands.append(relax.const(values))
         kernel = self._kernels.get("blocked_dense", dense, lambda name: dense_kernel(name, dense))
         packed = relax.const(pack_matrix(dense, weight))
-        return self._call(kernel, [data, packed, *operands], var.ty, var.name)
+        return self._body.call(kernel, [data, packed, *operands], var.ty, var.name)
 
     def _elementwise(self, fused: Fused, out: Blocked) -> relax.Var:
         data, x = self._in_blocks(fused.operands[0], self._lanes)
@@ -242,7 +202,7 @@ class _Blocker:
             (data, out, fused.steps, maps),
             lambda name: elementwise_kernel(name, data, out, fused.steps, maps),
         )
-        return self._call(kernel, [x, *operands], _type(out), fused.last.name)
+        return self._body.call(kernel, [x, *operands], _type(out), fused.last.name)
 
     def _operands(
         self, steps: tuple[Step, ...], operands: tuple[Any, ...], out: Blocked
@@ -270,18 +230,18 @@ class _Blocker:
             data,
             out,
             "average" if average else "max",
-            _pair(attrs.pool_size),
-            _pair(attrs.strides),
+            pair(attrs.pool_size),
+            pair(attrs.strides),
             (padding.top, padding.left),
             padding if average and attrs.count_include_pad else Halo(),
         )
         kernel = self._kernels.get("pool", pool, lambda made: pool_kernel(made, pool))
-        return self._call(kernel, [x], _type(out), name)
+        return self._body.call(kernel, [x], _type(out), name)
 
     def _mean(self, data: relax.Var, var: relax.Var) -> relax.Var:
         layout, x = self._in_blocks(data, self._lanes)
         kernel = self._kernels.get("mean", layout, lambda name: mean_kernel(name, layout))
-        return self._call(kernel, [x], var.ty, var.name)
+        return self._body.call(kernel, [x], var.ty, var.name)
 
     def _is_mean(self, value: Any) -> bool:
         if short_name(value) != "mean" or value.args[0] not in self._plan.blocked:
@@ -289,47 +249,6 @@ class _Blocker:
         axes = value.attrs.axis  # None is all of them
         return axes is not None and list(map(int, axes)) == [2, 3] and bool(value.attrs.keepdims)
 
-    def _call(self, kernel: tvm.ir.GlobalVar, args: list[Any], ty: Any, name: str) -> relax.Var:
-        return self._bind(relax.call_tir(kernel, relax.Tuple(args), ty), name, None)
-
-    def _bind(self, value: Any, name: str, old: relax.Var | None) -> relax.Var:
-        value = self._builder.normalize(value)
-        var = relax.DataflowVar(name, value.ty if old is None else old.ty)
-        self._out.append(relax.VarBinding(var, value))
-        return var
-
-
-def _padding(call: relax.Call) -> Halo:
-    """Return the rows and columns that a convolution reads around its map."""
-    (top, left), (height, width) = [int(one) for one in call.attrs.padding[:2]], (
-        int(call.args[0].ty.shape[2]), int(call.args[0].ty.shape[3])
-    )  # fmt: skip
-    kernel = [int(size) for size in call.args[1].value.shape[2:]]
-    (down, across), dilation = _pair(call.attrs.strides), _pair(call.attrs.dilation)
-    rows, columns = int(call.ty.shape[2]), int(call.ty.shape[3])
-    last_row = (rows - 1) * down + (kernel[0] - 1) * dilation[0] - top
-    last_column = (columns - 1) * across + (kernel[1] - 1) * dilation[1] - left
-    return Halo(top, left, max(0, last_row - height + 1), max(0, last_column - width + 1))
-
-
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = (int(value) for value in values)
-    return first, second
-
 
 def _type(layout: Blocked) -> relax.TensorType:
     return relax.TensorType(layout.shape, "float32")
-
-
-def _replaced(value: Any, form: Callable[[relax.Var], relax.Var]) -> Any:
-    """Return an expression over the new variables."""
-    if isinstance(value, relax.Var):
-        return form(value)
-    if isinstance(value, relax.Tuple):
-        return relax.Tuple([_replaced(field, form) for field in value.fields])
-    if isinstance(value, relax.TupleGetItem):
-        return relax.TupleGetItem(_replaced(value.tuple_value, form), value.index)
-    if isinstance(value, relax.Call):
-        args = [_replaced(arg, form) for arg in value.args]
-        return relax.Call(value.op, args, value.attrs, value.ty_args)
-    return value

@@ -7,7 +7,9 @@ Sums are int32 and exact: what an instruction would saturate is never given to i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +41,9 @@ class Dot(Protocol):
     weights: str
     single: str
 
+    def exact_for(self, weight: Integers) -> Dot:
+        """Return what computes products with these weights exactly."""
+
     def pack(self, weight: Integers) -> Integers:
         """Return weights [..., lanes, 4] as [..., 4 lanes], in the order of use."""
 
@@ -52,10 +57,17 @@ class Dot(Protocol):
         """Return the sums with a product in each lane: the inputs are as they lie in the map."""
 
 
+@dataclass(frozen=True, slots=True)
 class Vnni:
     """AVX-512 VNNI: vpdpbusd, bytes without a sign times bytes with one."""
 
-    lanes, dtype, weights, single = 16, "uint8", "int8", "int32"
+    lanes: int = 16
+    dtype: Dtype = "uint8"
+    weights: str = "int8"
+    single: str = "int32"
+
+    def exact_for(self, _: Integers) -> Dot:
+        return self
 
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
@@ -77,19 +89,18 @@ class Vnni:
         return tirx.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
 
 
+@dataclass(frozen=True, slots=True)
 class Madd:
     """x86 without VNNI: pmaddwd, pairs of 16 bits; pmaddubsw would saturate."""
 
-    dtype, weights, single = "uint8", "int16", "int32"
+    lanes: int
+    instruction: str
+    dtype: Dtype = "uint8"
+    weights: str = "int16"
+    single: str = "int32"
 
-    _NAMES = {
-        4: "llvm.x86.sse2.pmadd.wd",
-        8: "llvm.x86.avx2.pmadd.wd",
-        16: "llvm.x86.avx512.pmaddw.d.512",
-    }
-
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
+    def exact_for(self, _: Integers) -> Dot:
+        return self
 
     def pack(self, weight: Integers) -> Integers:
         # As the inputs come apart: those of even number, then those of odd.
@@ -116,22 +127,30 @@ class Madd:
         return tirx.reinterpret(f"int16x{2 * self.lanes}", value)
 
     def _products(self, left: Any, right: Any) -> Any:
-        name = self._NAMES[self.lanes]
-        return tirx.call_llvm_pure_intrin(f"int32x{self.lanes}", name, left, right)
+        dtype = f"int32x{self.lanes}"
+        return tirx.call_llvm_pure_intrin(dtype, self.instruction, left, right)
 
 
+@dataclass(frozen=True, slots=True)
 class _Neon:
     """Any NEON: maps keep their signs."""
 
-    lanes, dtype, weights, single = 4, "int8", "int8", "int16"
+    lanes: int = 4
+    dtype: Dtype = "int8"
+    weights: str = "int8"
+    single: str = "int16"
 
     def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
         wide = tirx.Cast("int32x4", tirx.Cast("int16x4", inputs))
         return sums + wide * tirx.Cast("int32x4", weight)
 
 
+@dataclass(frozen=True, slots=True)
 class Sdot(_Neon):
     """aarch64 with dot products: sdot."""
+
+    def exact_for(self, _: Integers) -> Dot:
+        return self
 
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
@@ -145,14 +164,22 @@ class Sdot(_Neon):
         return tirx.call_llvm_pure_intrin("int32x4", name, sums, inputs[0], weight(0, 16))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mull(_Neon):
     """NEON without dot products: smull and smlal to 16 bits, and sadalp to the sums.
 
-    Two products fit 16 bits unless all four numbers are -128, so weights of -128 go alone.
+    Attributes
+    ----------
+    padal : the last of them.
+    alone : whether each product is added to the sums by itself: two of them fit 16 bits unless
+        all four numbers are -128.
     """
 
-    def __init__(self, padal: Callable[[Any, Any], Any], *, alone: bool = False) -> None:
-        self._padal, self._alone = padal, alone
+    padal: Callable[[Any, Any], Any]
+    alone: bool = False
+
+    def exact_for(self, weight: Integers) -> Dot:
+        return replace(self, alone=bool(weight.min() == -128))
 
     def pack(self, weight: Integers) -> Integers:
         pairs = np.stack([weight[..., 0:2], weight[..., 2:4]], axis=-3)
@@ -160,9 +187,7 @@ class Mull(_Neon):
 
     def spread(self, quad: Any) -> tuple[Any, ...]:
         both = tirx.reinterpret("int16x2", quad)
-        pairs = (
-            tirx.Broadcast(tirx.Shuffle([both], [number]), self.lanes) for number in range(2)
-        )
+        pairs = (tirx.Broadcast(tirx.Shuffle([both], [number]), self.lanes) for number in range(2))
         return tuple(tirx.reinterpret("int8x8", pair) for pair in pairs)
 
     def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
@@ -170,9 +195,9 @@ class Mull(_Neon):
             tirx.Cast("int16x8", pair) * tirx.Cast("int16x8", weight(8 * number, 8))
             for number, pair in enumerate(inputs)
         ]
-        if self._alone:
-            return self._padal(self._padal(sums, wide[0]), wide[1])
-        return self._padal(sums, wide[0] + wide[1])
+        if self.alone:
+            return self.padal(self.padal(sums, wide[0]), wide[1])
+        return self.padal(sums, wide[0] + wide[1])
 
 
 def padal_armv7(sums: Any, products: Any) -> Any:
@@ -185,3 +210,24 @@ def padal_aarch64(sums: Any, products: Any) -> Any:
     """Add pairs of 16 bits to sums."""
     name = "llvm.aarch64.neon.saddlp.v4i32.v8i16"
     return sums + tirx.call_llvm_pure_intrin("int32x4", name, products)
+
+
+_SSE = Madd(4, "llvm.x86.sse2.pmadd.wd")
+_AVX2 = Madd(8, "llvm.x86.avx2.pmadd.wd")
+_AVX512 = Madd(16, "llvm.x86.avx512.pmaddw.d.512")
+
+DOTS: Mapping[str, Dot] = MappingProxyType(
+    {
+        "x86-64-v2": _SSE,
+        "x86-64-v3": _AVX2,
+        "x86-64-v4": _AVX512,
+        "x86-64-v4-vnni": Vnni(),
+        "cortex-a9": Mull(padal=padal_armv7),
+        "aarch64": Mull(padal=padal_aarch64),
+        "cortex-a53": Mull(padal=padal_aarch64),
+        "cortex-a72": Mull(padal=padal_aarch64),
+        "aarch64-dotprod": Sdot(),
+        "cortex-a76": Sdot(),
+    }
+)
+"""By processor, as in `core.CORES`."""

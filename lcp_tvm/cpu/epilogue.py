@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tvm import tirx
 
-Kind = Literal["bias", "add", "scale", "relu", "clip", "leaky_relu"]
+Kind = Literal["bias", "add", "scale", "relu", "clip", "leaky_relu", "multiply", "shift"]
 Load = Callable[[int], Any]
 """Gives the element of the kernel's n-th extra operand that belongs to the element at hand."""
 
@@ -21,7 +21,9 @@ class Step:
     ----------
     kind : "bias" and "scale" read an operand of one number per channel, "add" one of the
         result's size.
-    numbers : bounds of a clip, slope of a leaky ReLU.
+    numbers : bounds of a clip, slope of a leaky ReLU; of integers the factor of "multiply", the
+        places of "shift" to the right and, of the operand, of "add" to the left, and of a leaky
+        ReLU factor, addend and places.
     """
 
     kind: Kind

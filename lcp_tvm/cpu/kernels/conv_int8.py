@@ -10,9 +10,9 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers
-from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.kernels.writer import Operand, integer_operands_of, kernel, zero_halo
+from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
+from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, zero_halo
 
 
 def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
@@ -47,7 +47,7 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
         else:
             inputs = (conv.sums // data.lanes, height, width, data.lanes // QUAD)
             w = made.buffer((groups, *inputs, tile.blocks, QUAD * out.lanes), dot.weights)
-        operands = integer_operands_of(made, conv.steps, out, conv.maps)
+        operands = operands_of(made, conv.steps, out, conv.maps)
         y = made.buffer(out.shape, out.dtype)
         with made.body():
             sums = T.sblock_alloc_buffer(

@@ -1,4 +1,4 @@
-"""What is done with int32 sums before they are stored as bytes: a vector at a time, in registers."""
+"""What is done with int32 sums before they are stored as bytes: in registers, by vectors."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def load_integer(buffer: Any, layout: Blocked, at: tuple[Any, Any, Any, Any]) ->
     """Return a pixel of a map as int32."""
     batch, block, row, column = at
     place = [batch, block, row + layout.halo.top, column + layout.halo.left]
-    value = tirx.Cast(
-        f"int32x{layout.lanes}", buffer[*place, tirx.Ramp(0, 1, layout.lanes)]
-    )
+    value = tirx.Cast(f"int32x{layout.lanes}", buffer[*place, tirx.Ramp(0, 1, layout.lanes)])
     return value - layout.zero if layout.zero else value
 
 
@@ -81,7 +79,7 @@ def _clip(value: Any, _: Any, numbers: tuple[float, ...]) -> Any:
 _APPLY: Mapping[str, Callable[[Any, Any, tuple[float, ...]], Any]] = {
     "bias": lambda value, other, _: value + other,
     "add": _add,
-    "scale": lambda value, _, numbers: value * int(numbers[0]),
+    "multiply": lambda value, _, numbers: value * int(numbers[0]),
     "shift": _shift,
     "clip": _clip,
     "leaky_relu": _leaky_relu,

@@ -46,8 +46,8 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
             with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
                 zero_halo(y, out, batch, block)
                 with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
-                    rows = _inside(row, 0, pool, (0, data.height))
-                    columns = _inside(column, 1, pool, (0, data.width))
+                    rows = inside(row, 0, pool, (0, data.height))
+                    columns = inside(column, 1, pool, (0, data.width))
                     first = LOWEST if pool.kind == "max" else ZERO
                     with T.vectorized(0, out.lanes) as lane:
                         T.buffer_store(best, first, [lane])
@@ -68,7 +68,7 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
     return made.function
 
 
-def _inside(place: Any, axis: int, pool: Pool, limits: tuple[int, int]) -> tuple[Any, Any]:
+def inside(place: Any, axis: int, pool: Pool, limits: tuple[int, int]) -> tuple[Any, Any]:
     """Return the rows or columns of a window that are inside of limits."""
     begin = place * pool.strides[axis] - pool.padding[axis]
     return tirx.max(begin, limits[0]), tirx.min(begin + pool.window[axis], limits[1])
@@ -77,8 +77,8 @@ def _inside(place: Any, axis: int, pool: Pool, limits: tuple[int, int]) -> tuple
 def _counted(row: Any, column: Any, pool: Pool) -> Any:
     """Return what an average divides by."""
     data, around = pool.data, pool.counted
-    rows = _inside(row, 0, pool, (-around.top, data.height + around.bottom))
-    columns = _inside(column, 1, pool, (-around.left, data.width + around.right))
+    rows = inside(row, 0, pool, (-around.top, data.height + around.bottom))
+    columns = inside(column, 1, pool, (-around.left, data.width + around.right))
     return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
 

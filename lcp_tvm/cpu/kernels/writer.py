@@ -66,27 +66,14 @@ def operands_of(
     made: Kernel, steps: tuple[Step, ...], out: Blocked, maps: Sequence[Blocked]
 ) -> list[Operand]:
     """Add the arguments that steps read; ``maps`` are the layouts of those of "add"."""
-    left, found = iter(maps), []
-    for step in steps:
-        if step.kind == "add":
-            layout = next(left)
-            found.append(Operand(made.buffer(layout.shape), layout))
-        elif step.has_operand:
-            found.append(Operand(made.buffer((out.blocks, out.lanes)), None))
-    return found
-
-
-def integer_operands_of(
-    made: Kernel, steps: tuple[Step, ...], out: Blocked, maps: Sequence[Blocked]
-) -> list[Operand]:
-    """Add the arguments that integer steps read, as `operands_of` does."""
+    numbers = "float32" if out.dtype == "float32" else "int32"
     left, found = iter(maps), []
     for step in steps:
         if step.kind == "add":
             layout = next(left)
             found.append(Operand(made.buffer(layout.shape, layout.dtype), layout))
-        elif step.kind == "bias":
-            found.append(Operand(made.buffer((out.blocks, out.lanes), "int32"), None))
+        elif step.has_operand:
+            found.append(Operand(made.buffer((out.blocks, out.lanes), numbers), None))
     return found
 
 
