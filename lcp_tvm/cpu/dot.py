@@ -7,10 +7,11 @@ Sums are int32 and exact: what an instruction would saturate is never given to i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ Load = Callable[[int, int], Any]
 """Gives a vector of weights: its first element among those of a vector of sums, and its size."""
 
 
-class Dot(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot(ABC):
     """What a core's instructions do.
 
     Attributes
@@ -43,31 +45,33 @@ class Dot(Protocol):
 
     def exact_for(self, weight: Integers) -> Dot:
         """Return what computes products with these weights exactly."""
+        return self
 
+    @abstractmethod
     def pack(self, weight: Integers) -> Integers:
         """Return weights [..., lanes, 4] as [..., 4 lanes], in the order of use."""
 
+    @abstractmethod
     def spread(self, quad: Any) -> tuple[Any, ...]:
         """Return four inputs as vectors that go with weights."""
 
+    @abstractmethod
     def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
         """Return the sums with the products of spread inputs."""
 
+    @abstractmethod
     def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
         """Return the sums with a product in each lane: the inputs are as they lie in the map."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vnni:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vnni(Dot):
     """AVX-512 VNNI: vpdpbusd, bytes without a sign times bytes with one."""
 
     lanes: int = 16
     dtype: Dtype = "uint8"
     weights: str = "int8"
     single: str = "int32"
-
-    def exact_for(self, _: Integers) -> Dot:
-        return self
 
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
@@ -89,18 +93,14 @@ class Vnni:
         return tirx.call_llvm_pure_intrin("int32x16", name, sums, unsigned, signed)
 
 
-@dataclass(frozen=True, slots=True)
-class Madd:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Madd(Dot):
     """x86 without VNNI: pmaddwd, pairs of 16 bits; pmaddubsw would saturate."""
 
-    lanes: int
     instruction: str
     dtype: Dtype = "uint8"
     weights: str = "int16"
     single: str = "int32"
-
-    def exact_for(self, _: Integers) -> Dot:
-        return self
 
     def pack(self, weight: Integers) -> Integers:
         # As the inputs come apart: those of even number, then those of odd.
@@ -131,8 +131,8 @@ class Madd:
         return tirx.call_llvm_pure_intrin(dtype, self.instruction, left, right)
 
 
-@dataclass(frozen=True, slots=True)
-class _Neon:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Neon(Dot):
     """Any NEON: maps keep their signs."""
 
     lanes: int = 4
@@ -145,12 +145,9 @@ class _Neon:
         return sums + wide * tirx.Cast("int32x4", weight)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sdot(_Neon):
     """aarch64 with dot products: sdot."""
-
-    def exact_for(self, _: Integers) -> Dot:
-        return self
 
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
@@ -212,9 +209,9 @@ def padal_aarch64(sums: Any, products: Any) -> Any:
     return sums + tirx.call_llvm_pure_intrin("int32x4", name, products)
 
 
-_SSE = Madd(4, "llvm.x86.sse2.pmadd.wd")
-_AVX2 = Madd(8, "llvm.x86.avx2.pmadd.wd")
-_AVX512 = Madd(16, "llvm.x86.avx512.pmaddw.d.512")
+_SSE = Madd(lanes=4, instruction="llvm.x86.sse2.pmadd.wd")
+_AVX2 = Madd(lanes=8, instruction="llvm.x86.avx2.pmadd.wd")
+_AVX512 = Madd(lanes=16, instruction="llvm.x86.avx512.pmaddw.d.512")
 
 DOTS: Mapping[str, Dot] = MappingProxyType(
     {

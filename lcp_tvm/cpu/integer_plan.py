@@ -116,7 +116,7 @@ class _Planner:
 
     def _is_sum(self, call: relax.Call) -> bool:
         axes = call.attrs.axis
-        inner = self._values.get(call.args[0])
+        inner: Any = self._values.get(call.args[0])
         return (
             _kind(call) == ("int32", _MAP)
             and axes is not None
@@ -132,7 +132,7 @@ class _Planner:
         if head == "quantise":
             return self._quantisation(first)
         data = call.args[0]
-        claimed, steps, operands = [first], [], []
+        claimed, steps, operands = [first], list[Step](), list[Any]()
         if head == "sum":
             claimed.append(data)
             data = self._values[data].args[0]
@@ -218,7 +218,7 @@ class _Planner:
     ) -> tuple[Step, Any] | None:
         """add(data, left_shift(astype(map, int32), k))"""
         inside, places = [other], 0.0
-        value = self._values.get(other)
+        value: Any = self._values.get(other)
         if short_name(value) == "left_shift" and _scalar(value.args[1]) is not None:
             places = _scalar(value.args[1]) or 0.0
             inside.append(value.args[0])

@@ -22,6 +22,9 @@ LEVELS: Mapping[str, frozenset[str]] = {
 }
 """What the kernel says of a processor that has a level."""
 
+VNNI = "x86-64-v4-vnni"
+"""The highest level and products of int8."""
+
 
 @cache
 def _flags() -> frozenset[str]:
@@ -33,9 +36,11 @@ def _flags() -> frozenset[str]:
 
 def target_of(level: str) -> tvm.target.Target:
     """Return TVM's target; the test is skipped where the processor lacks the level."""
-    if missing := LEVELS[level] - _flags():
+    base, vnni = level.removesuffix("-vnni"), level == VNNI
+    if missing := (LEVELS[base] | {"avx512_vnni"} if vnni else LEVELS[base]) - _flags():
         pytest.skip(f"this processor has no {', '.join(sorted(missing))}")
-    return tvm.target.Target({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": level})
+    options = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": base}
+    return tvm.target.Target(options | ({"mattr": ["+avx512vnni"]} if vnni else {}))
 
 
 def run_here(case: Case, level: str) -> Floats:
