@@ -254,7 +254,7 @@ class _Blocker:
         data, x = self._in_blocks(value.args[0], self._lanes)
         attrs = value.attrs
         padding = int(attrs.padding[0]), int(attrs.padding[1])
-        pool = Pool(data, out, "max", pair(attrs.pool_size), pair(attrs.strides), padding)
+        pool = Pool(data, out, "max", pair(attrs.pool_size), pair(attrs.strides), padding, Halo())
         kernel = self._kernels.get(
             "int8_max_pool", pool, lambda name: max_pool_int8_kernel(name, pool)
         )
