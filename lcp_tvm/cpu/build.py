@@ -17,11 +17,11 @@ from pathlib import Path
 import tvm
 
 from lcp_tvm.cpu.block import block_layouts
+from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.target import Target
-from lcp_tvm.cpu.tile import choose_tile
 from lcp_tvm.errors import ModelError
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
@@ -62,7 +62,7 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
 
 def cpu_kernels(mod: tvm.IRModule, core: Core) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
-    return fuse_kernels(block_layouts(mod, core.lanes, partial(choose_tile, core=core)))
+    return fuse_kernels(block_layouts(mod, core.lanes, partial(choose_conv, core=core)))
 
 
 def link_shared(parts: list[Path], target: Target, output: Path) -> None:
