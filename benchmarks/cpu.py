@@ -3,6 +3,7 @@
     python benchmarks/cpu.py [NETWORK...]            float32, one thread
     python benchmarks/cpu.py --int8 [NETWORK...]     int8 against its int8, QDQ
     python benchmarks/cpu.py --threads 2 [NETWORK...]
+    python benchmarks/cpu.py --tuned [NETWORK...]    with the database that lcp-tvm ships
     python benchmarks/cpu.py --ftp                   tiles of YOLOv2 against the whole
     python benchmarks/cpu.py --memory [NETWORK...]   peak resident memory, processes of their own
     python benchmarks/cpu.py --layers NETWORK        every distinct convolution alone
@@ -11,10 +12,11 @@
 Networks have random weights. Times are medians. ``ratio`` is ours over onnxruntime's, the median
 over rounds in which both run: below 1, ours is faster. One thread is measured by its own processor
 time, several by the wall clock, and ``processor_ratio`` is of the process's processor time. A piece
-is compiled as for a package and called as `lcp-agent` calls it.
+is compiled as for a package, without a database unless ``--tuned`` is given, and called as
+`lcp-agent` calls it. ``of_untuned`` is a tuned piece over one without a database.
 
-Whole tables are written to ``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_ftp.csv``
-and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within 1e-4 of
+Whole tables are written to ``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_tuned.csv``,
+``cpu_ftp.csv`` and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within 1e-4 of
 onnxruntime, relative to the largest element; int8 must be the integer network's, bit for bit.
 """
 
@@ -31,6 +33,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from lcp_tvm.cpu.target import parse_target  # noqa: E402
+from lcp_tvm.cpu.tunings import shipped_tunings  # noqa: E402
+from lcp_tvm.tunings import NO_TUNINGS  # noqa: E402
 from tests.cpu.judge import measure  # noqa: E402
 from tests.cpu.judge.layers import convolutions  # noqa: E402
 from tests.cpu.judge.networks import NETWORKS, load  # noqa: E402
@@ -49,6 +54,7 @@ def main() -> None:
         options.threads,
         time.thread_time if options.threads == 1 else time.perf_counter,
         Budget(options.seconds),
+        shipped_tunings([parse_target(options.target).processor]) if options.tuned else NO_TUNINGS,
     )
     networks = options.networks or list(NETWORKS)
     if options.peak:
@@ -65,7 +71,8 @@ def main() -> None:
     else:
         row = measure.int8_row if options.int8 else measure.float_row
         rows = _table(_with_mean(row(name, how) for name in networks))
-        kinds = ["int8"] * options.int8 + [f"{options.threads}_threads"] * (options.threads > 1)
+        kinds = ["int8"] * options.int8 + ["tuned"] * options.tuned
+        kinds += [f"{options.threads}_threads"] * (options.threads > 1)
         _save("_".join(kinds), rows, whole=not options.networks)
 
 
@@ -75,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--target", default="cpu")
     parser.add_argument("--seconds", type=float, default=10.0, help="to measure one row in")
+    parser.add_argument("--tuned", action="store_true")
     kinds = parser.add_mutually_exclusive_group()
     for kind in ("int8", "ftp", "memory", "peak"):
         kinds.add_argument(f"--{kind}", action="store_true")

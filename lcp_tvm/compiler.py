@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,7 +83,7 @@ def compile_network(
     split : None for the whole network as one task.
     pixels : the plan takes uint8, 0 to 255, and normalises them where they are read.
     frames : pictures that a call of the network takes together.
-    tunings : tilings of VTA layers; the messages say how many are used, and the database's hash.
+    tunings : of layers; the messages say how many are used, and the database's hash.
 
     Raises
     ------
@@ -124,24 +124,26 @@ def compile_network(
         done += len(group.functions)
     plan = with_measurements(planned.plan, modules)
     validate(plan)
-    if tunings.text:
-        messages = *messages, _tuned_message(modules, tunings)
+    messages = *messages, *_tuned_messages(modules, tunings)
     report("done", 1.0)
     return Compiled(network, targets, integer, plan, tuple(modules), noise, messages, frames)
 
 
-def _tuned_message(modules: Sequence[CompiledModule], tunings: Tunings) -> str:
-    tuned = [
+def _tuned_messages(modules: Sequence[CompiledModule], tunings: Tunings) -> Iterator[str]:
+    """Say how many layers are as a database says."""
+    database = f"of the database with SHA-256 {tunings.sha256}"
+    on_vta = [
         layer["tuned"]
         for module in modules
         for program in module.header.get("programs", [])
         for layer in program["layers"]
         if "tuned" in layer
     ]
-    return (
-        f"{sum(tuned)} of {len(tuned)} VTA layers have tilings of the database with "
-        f"SHA-256 {tunings.sha256}"
-    )
+    tuned, convolutions = (sum(counts) for counts in zip(*(m.tuned for m in modules), strict=True))
+    if tunings.text and on_vta:
+        yield f"{sum(on_vta)} of {len(on_vta)} VTA layers have tilings {database}"
+    if tunings.text and convolutions:
+        yield f"{tuned} of {convolutions} convolutions on CPUs are computed as is best {database}"
 
 
 def with_measurements(plan: Plan, modules: list[CompiledModule]) -> Plan:

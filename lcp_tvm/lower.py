@@ -15,6 +15,8 @@ from tvm import relax
 
 from lcp_tvm.cpu.build import build_module
 from lcp_tvm.cpu.target import Target
+from lcp_tvm.cpu.templates import Choose
+from lcp_tvm.cpu.tunings import Chooser, cpu_tunings
 from lcp_tvm.grouping import Group
 from lcp_tvm.manifest import Piece
 from lcp_tvm.module_code import ModuleCode
@@ -44,6 +46,7 @@ class CompiledModule:
     header : the JSON of the VTA programs, empty without any.
     stats : the simulator's counters by program symbol, in the form of docs/architecture.md.
     measured_ms : simulated time of the functions whose layers are all on the VTA.
+    tuned : convolutions of the CPU part whose choice was known, and all that have choices.
     """
 
     code: ModuleCode
@@ -53,6 +56,7 @@ class CompiledModule:
     pieces: tuple[Piece, ...]
     reasons: tuple[str, ...]
     measured_ms: Mapping[str, float]
+    tuned: tuple[int, int] = (0, 0)
 
 
 def lower_group(
@@ -66,7 +70,7 @@ def lower_group(
     Parameters
     ----------
     functions : Relax functions by name; those of other modules are left alone.
-    tunings : tilings of VTA layers that are known to be good.
+    tunings : of layers, on VTAs and CPUs.
 
     Raises
     ------
@@ -77,7 +81,9 @@ def lower_group(
     on_vta = group.target.vta is not None
     part = _partition(group, own, progress, tunings) if on_vta else _Partitioned(own)
     progress(f"compiling CPU code of {group.name}", 0.6 if on_vta else 0.0)
-    so = _build(part.hosts, group.target)
+    processor = group.target.processor
+    chooser = Chooser(cpu_tunings(tunings, processor), processor.core)
+    so = _build(part.hosts, group.target, chooser)
     return CompiledModule(
         code=ModuleCode(group.name, group.functions, so, part.vta),
         target=group.target,
@@ -94,6 +100,7 @@ def lower_group(
             for name, host in part.hosts.items()
             if (symbols := _symbols(host)) and not _has_weights(host)
         },
+        tuned=(chooser.tuned, chooser.asked),
     )
 
 
@@ -166,13 +173,13 @@ def _joined(files: Sequence[bytes], config: VtaConfig) -> bytes:
     return pack_programs(config.to_json(), programs, images)
 
 
-def _build(hosts: Mapping[str, relax.Function], target: Target) -> bytes:
+def _build(hosts: Mapping[str, relax.Function], target: Target, choose: Choose) -> bytes:
     module = tvm.IRModule(
         {name: host.with_attr("global_symbol", name) for name, host in hosts.items()}
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.so")
-        build_module(module, target, path)
+        build_module(module, target, path, choose)
         return path.read_bytes()
 
 

@@ -22,6 +22,11 @@ class Targets:
     others: Mapping[Device, Target] = field(default_factory=dict)
 
     @property
+    def all(self) -> tuple[Target, ...]:
+        """All targets."""
+        return (self.default, *self.others.values())
+
+    @property
     def text(self) -> str:
         """The targets as the user may write them; the same for the same targets."""
         numbers = sorted(device for device in self.others if isinstance(device, int))

@@ -139,7 +139,7 @@ class WorkerSession:
             def load() -> Any:
                 # A library that is loaded must not be written over.
                 name = f"{len(self._held)}-{path.name}"
-                session.upload(str(path), name)
+                session.upload(bytearray(path.read_bytes()), name)
                 module = session.load_module(name)
                 self._held[name] = module, found = module, module[function]
                 return found

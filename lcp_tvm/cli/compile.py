@@ -88,7 +88,8 @@ MAX_FRAMES = 64
     "--tuned",
     metavar="FILE",
     type=FILE,
-    help="Database of 'lcp-tvm tune': tilings for VTA that took longer to find.",
+    help="Database of 'lcp-tvm tune': what took longer to find.  [default: none for VTA; for "
+    "CPUs what lcp-tvm ships]",
 )
 @click.option(
     "--params",
@@ -223,15 +224,19 @@ def compile_file(
     with ProgressBar() as progress:
         progress("loading the compiler", 0.0)
         from lcp_tvm.compiler import compile_network
+        from lcp_tvm.cpu.tunings import shipped_tunings
         from lcp_tvm.frontend.export_file import write_onnx
         from lcp_tvm.frontend.load import load_networks
         from lcp_tvm.package import write_package
         from lcp_tvm.pictures import load_calibration, read_labels, read_preprocess
         from lcp_tvm.targets import parse_targets
-        from lcp_tvm.tunings import NO_TUNINGS, read_tunings
+        from lcp_tvm.tunings import read_tunings
 
-        tunings = NO_TUNINGS if tuned is None else read_tunings(tuned)
         parsed = parse_targets(target)
+        if tuned is None:
+            tunings = shipped_tunings(one.processor for one in parsed.all if one.vta is None)
+        else:
+            tunings = read_tunings(tuned)
         progress("reading the model", 0.01)
         network = load_networks(
             [models] if isinstance(models, Path) else models,

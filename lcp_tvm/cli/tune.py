@@ -1,4 +1,4 @@
-"""``lcp-tvm tune``: better tilings for the VTA layers of a network."""
+"""``lcp-tvm tune``: better tilings of VTA layers, or better kernels on a CPU."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from lcp_tvm.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lcp_tvm.cpu.target import Target
     from lcp_tvm.vta.tune import Found, Job
 
-DATABASE = "vta_tilings.jsonl"
+VTA_DATABASE, CPU_DATABASE = "vta_tilings.jsonl", "cpu_kernels.jsonl"
+VTA_SECONDS, CPU_SECONDS = 10.0, 60.0
 
 
 @click.command("tune")
@@ -38,15 +40,25 @@ DATABASE = "vta_tilings.jsonl"
     "--budget",
     metavar="SECONDS",
     type=Number(0, 86_400),
-    default=10.0,
-    show_default=True,
-    help="Time to search for each layer of another shape.",
+    help="The most time to search for each layer of another shape.  "
+    f"[default: {VTA_SECONDS:.0f} for VTA, {CPU_SECONDS:.0f} for a CPU]",
 )
 @click.option(
     "--database",
     metavar="FILE",
     type=FILE,
-    help=f"Where results go; left out: {DATABASE} in the user's data folder.",
+    help=f"Where results go.  [default: {VTA_DATABASE} or {CPU_DATABASE} in the user's data "
+    "folder]",
+)
+@click.option(
+    "--split",
+    metavar="SPLIT",
+    help="For a CPU: tune the functions of a split network, as for 'compile'.",
+)
+@click.option(
+    "--worker",
+    metavar="HOST:PORT",
+    help="For a CPU: measure there.  [default: on this machine]",
 )
 @json_option
 @debug_option
@@ -54,23 +66,34 @@ def tune_command(
     network: Path,
     target: str | None,
     calibrate: Path | None,
-    budget: float,
+    budget: float | None,
     database: Path | None,
+    split: str | None,
+    worker: str | None,
     as_json: bool,
 ) -> None:
-    """Search longer for tilings of VTA layers than 'compile' does.
+    """Search longer for tilings of VTA layers, or kernels of a CPU, than 'compile' does.
 
-    Cycles are the simulator's, of a layer that runs alone. Results go into a database, for
-    'compile --tuned', and are kept where they are better than what is there. Layers of the same
-    shape, on boards of the same build, share them.
+    Results go into a database, for 'compile --tuned'. Layers of the same shape share them.
+
+    On a VTA, cycles are the simulator's, of a layer that runs alone; a result is kept where it is
+    better than what is there. For a CPU, choices are measured, on this machine or on a worker.
 
     \b
     Examples:
       lcp-tvm tune net.lcp
       lcp-tvm tune net.onnx --calibrate pictures/ --budget 60 --database net.jsonl
       lcp-tvm compile net.onnx -o net.lcp --calibrate pictures/ --tuned net.jsonl
+      lcp-tvm tune net.onnx --target arm:rpi4 --worker 192.168.2.99:9090 --database net.jsonl
     """
-    path = database or _default_database()
+    parsed = _target_of(network, target)
+    if parsed.vta is None:
+        _tune_cpu(network, parsed, (split, worker, calibrate), budget, database, as_json)
+        return
+    if (split, worker) != (None, None):
+        raise InputError("--split and --worker go with --target cpu or arm:BOARD")
+    path = database or _default_database(VTA_DATABASE)
+    seconds = VTA_SECONDS if budget is None else budget
     if network.suffix == ".lcp" and (target, calibrate) != (None, None):
         raise InputError(f"{network}: --target and --calibrate go with a model, not a package")
     with ProgressBar() as progress:
@@ -92,7 +115,7 @@ def tune_command(
         found = []
         for number, job in enumerate(jobs):
             progress(f"tuning {job.names[0]}"[:24], number / len(jobs))
-            result = tune(job.layer, job.config, budget, vta_tunings(tunings, job.config))
+            result = tune(job.layer, job.config, seconds, vta_tunings(tunings, job.config))
             store_tuning(path, result.after, job.config)
             found.append(result)
     if as_json:
@@ -102,7 +125,42 @@ def tune_command(
     click.echo(f"wrote {path}; use it with 'lcp-tvm compile --tuned {path}'")
 
 
-def _default_database() -> Path:
+def _target_of(network: Path, text: str | None) -> Target:
+    """Return the one target that a network is tuned for; packages have theirs, with a VTA."""
+    from lcp_tvm.targets import parse_targets
+
+    targets = parse_targets(text or "vta")
+    if targets.default.vta is None and targets.others:
+        raise InputError(f"--target {text}: tune for one CPU at a time")
+    return targets.default
+
+
+def _tune_cpu(
+    network: Path,
+    target: Target,
+    options: tuple[str | None, str | None, Path | None],
+    budget: float | None,
+    database: Path | None,
+    as_json: bool,
+) -> None:
+    split, worker, calibrate = options
+    if network.suffix == ".lcp" or calibrate is not None:
+        raise InputError(f"--target {target.text}: give the float model, without --calibrate")
+    path = database or _default_database(CPU_DATABASE)
+    with ProgressBar() as progress:
+        progress("loading", 0.0)
+        from lcp_tvm.cli.tune_cpu import layers_table, tune_network
+
+        seconds = CPU_SECONDS if budget is None else budget
+        rows = tune_network(network, target, split or "none", worker, seconds, path, progress)
+    if as_json:
+        print_json({"database": str(path), "layers": [row.json for row in rows]})
+        return
+    stdout_console().print(layers_table(rows, target))
+    click.echo(f"wrote {path}; use it with 'lcp-tvm compile --tuned {path}'")
+
+
+def _default_database(name: str) -> Path:
     """The database in the user's data folder, which is made."""
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     folder = Path(home) / "lcp-tvm"
@@ -112,7 +170,7 @@ def _default_database() -> Path:
         raise InputError(
             f"{folder}: cannot be made ({error.strerror or error}); give --database FILE"
         ) from error
-    return folder / DATABASE
+    return folder / name
 
 
 def _jobs_of_package(path: Path) -> list[Job]:

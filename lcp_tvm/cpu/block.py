@@ -9,7 +9,6 @@ Maps change their form only where they come from, or go to, operators that have 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,16 +28,14 @@ from lcp_tvm.cpu.kernels.move import (
     unblock_kernel,
 )
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
-from lcp_tvm.cpu.templates import Choice, template_of
+from lcp_tvm.cpu.templates import Choose, template_of
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
 
 VECTORS = 8
 """Of outputs of a dense layer that are summed up at a time."""
 
 
-def block_layouts(
-    module: tvm.IRModule, lanes: int, choose: Callable[[Conv], Choice]
-) -> tvm.IRModule:
+def block_layouts(module: tvm.IRModule, lanes: int, choose: Choose) -> tvm.IRModule:
     """Rewrite every Relax function of a module.
 
     Parameters
@@ -60,7 +57,7 @@ class _Blocker:
         self,
         function: relax.Function,
         lanes: int,
-        choose: Callable[[Conv], Choice],
+        choose: Choose,
         kernels: Kernels,
     ) -> None:
         self._function, self._lanes = function, lanes

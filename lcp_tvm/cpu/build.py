@@ -22,13 +22,16 @@ from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.target import Target
+from lcp_tvm.cpu.templates import Choose
 from lcp_tvm.errors import ModelError
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
 LINK_TIMEOUT_S = 600.0
 
 
-def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
+def build_module(
+    mod: tvm.IRModule, target: Target, path: Path, choose: Choose | None = None
+) -> None:
     """Compile with kernels for the processor and TVM's default pipeline; write a shared library.
 
     Parameters
@@ -36,13 +39,14 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
     mod : Relax module; extern symbols such as ``vta_0`` are resolved when it is run.
     target : the CPU parts' processor is ``target.processor``.
     path : file to write; it appears whole or not at all.
+    choose : how convolutions are computed, if not as the model of the core says.
 
     Raises
     ------
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        module, constants = take_constants(cpu_kernels(mod, target.processor.core))
+        module, constants = take_constants(cpu_kernels(mod, target.processor.core, choose))
         executable = tvm.compile(module, target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
@@ -60,9 +64,9 @@ def build_module(mod: tvm.IRModule, target: Target, path: Path) -> None:
         os.replace(made, path)
 
 
-def cpu_kernels(mod: tvm.IRModule, core: Core) -> tvm.IRModule:
+def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
-    return fuse_kernels(block_layouts(mod, core.lanes, partial(choose_conv, core=core)))
+    return fuse_kernels(block_layouts(mod, core.lanes, choose or partial(choose_conv, core=core)))
 
 
 def link_shared(parts: list[Path], target: Target, output: Path) -> None:

@@ -20,6 +20,8 @@ from lcp_tvm.cpu.tile import tiles_of
 Choice = Tile | Winograd
 """What a template leaves open for one convolution."""
 
+Choose = Callable[[Conv], Choice]
+
 
 @dataclass(frozen=True, slots=True)
 class Template:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.templates import TEMPLATES, Choice, choices_of, template_of
 from lcp_tvm.facts import FactsError, facts_of, from_facts
 from lcp_tvm.tunings import Line, Tunings, store_line
 
 TEMPLATE = 1
 """Raised when a choice comes to mean other code."""
+
+SHIPPED = Path(__file__).with_name("tuned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,13 @@ class Tuning:
 
     Attributes
     ----------
-    cpu : what the code was generated for, e.g. "x86-64-v3".
-    processor : where it was measured, in its own words.
+    cpu : what the code was generated for, as `code_of` names it.
+    where : the machine that it was measured on, by its processor's own name.
     ns, model_ns : what a call took, of this choice and of the one that the model makes.
     """
 
     cpu: str
-    processor: str
+    where: str
     layer: Layer
     choice: Choice
     ns: int
@@ -77,7 +81,7 @@ class Tuning:
     @property
     def line(self) -> Line:
         """The tuning as a line of the database."""
-        key = {"template": TEMPLATE, "cpu": self.cpu, "processor": self.processor}
+        key = {"template": TEMPLATE, "cpu": self.cpu, "processor": self.where}
         return {
             "for": key | {"layer": facts_of(self.layer)},
             "choice": {"template": template_of(self.choice)[0]} | facts_of(self.choice),
@@ -86,13 +90,27 @@ class Tuning:
         }
 
 
-def cpu_tunings(tunings: Tunings, cpu: str, processor: str = "") -> dict[Layer, Tuning]:
+def code_of(processor: Processor) -> str:
+    """Return the name of a processor's float32 code, which several may share."""
+    return processor.mcpu or processor.name
+
+
+def shipped_tunings(processors: Iterable[Processor]) -> Tunings:
+    """Return what this version of lcp-tvm ships for processors."""
+    text = ""
+    for cpu in sorted({code_of(processor) for processor in processors}):
+        path = SHIPPED / f"{cpu}.jsonl"
+        text += path.read_text() if path.exists() else ""
+    return Tunings(text, str(SHIPPED))
+
+
+def cpu_tunings(tunings: Tunings, processor: Processor, where: str = "") -> dict[Layer, Tuning]:
     """Return what a database has for code of a processor.
 
     Parameters
     ----------
-    processor : whose measurements are preferred; without it, or for layers that were not measured
-        there, those of the first in the database.
+    where : the machine whose measurements are preferred; of layers that were not measured there,
+        those of the first machine in the database are taken.
 
     Raises
     ------
@@ -102,21 +120,35 @@ def cpu_tunings(tunings: Tunings, cpu: str, processor: str = "") -> dict[Layer, 
     found: dict[Layer, Tuning] = {}
     for line in tunings.lines():
         key = line["for"]
-        if key.get("template") == TEMPLATE and key.get("cpu") == cpu:
+        if key.get("template") == TEMPLATE and key.get("cpu") == code_of(processor):
             tuning = _read(line)
-            if tuning is not None and (tuning.layer not in found or tuning.processor == processor):
+            if tuning is not None and (tuning.layer not in found or tuning.where == where):
                 found[tuning.layer] = tuning
     return found
 
 
-def chooser(known: Mapping[Layer, Tuning], core: Core) -> Callable[[Conv], Choice]:
-    """Return how to choose: as is known, as long as the core can do that, or by the model."""
+@dataclass(slots=True)
+class Chooser:
+    """Chooses as is known, as long as the core can do that, or else by the model.
 
-    def choose(conv: Conv) -> Choice:
-        tuning, choices = known.get(Layer.of(conv)), choices_of(conv, core)
-        return tuning.choice if tuning is not None and tuning.choice in choices else choices[0]
+    Attributes
+    ----------
+    asked, tuned : convolutions it has chosen for, and those of them whose choice was known.
+    """
 
-    return choose
+    known: Mapping[Layer, Tuning]
+    core: Core
+    asked: int = 0
+    tuned: int = 0
+
+    def __call__(self, conv: Conv) -> Choice:
+        """Return a convolution's choice."""
+        self.asked += 1
+        tuning = self.known.get(Layer.of(conv))
+        if tuning is not None and tuning.choice in choices_of(conv, self.core):
+            self.tuned += 1
+            return tuning.choice
+        return choose_conv(conv, self.core)
 
 
 def store_tuning(path: Path, tuning: Tuning) -> None:

@@ -11,23 +11,23 @@ import pytest
 
 from lcp_tvm.cpu import tunings as module_under_test
 from lcp_tvm.cpu.blocked import Blocked, Halo
-from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.winograd import Winograd
+from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.cpu.templates import Choice, choices_of
-from lcp_tvm.cpu.tunings import Layer, Tuning, chooser, cpu_tunings, store_tuning
+from lcp_tvm.cpu.tunings import Chooser, Layer, Tuning, cpu_tunings, store_tuning
 from lcp_tvm.errors import InputError
 from lcp_tvm.tunings import read_tunings
 
-CPU = "x86-64-v3"
-CORE = CORES[CPU]
+CPU = PROCESSORS["x86-64-v3"]
+CORE = CPU.core
 CONV = Conv(
     Blocked(1, 64, 14, 14, 8, Halo(1, 1, 1, 1)),
     Blocked(1, 64, 14, 14, 8),
     *((3, 3), (1, 1), (1, 1), (1, 1), 1, ()),
 )
 TUNED = choices_of(CONV, CORE)[2]
-TUNING = Tuning(CPU, "a PC", Layer.of(CONV), TUNED, 900, 1000)
+TUNING = Tuning(CPU.name, "a PC", Layer.of(CONV), TUNED, 900, 1000)
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "tunings.jsonl"
 
 
-def chosen(path: Path, conv: Conv = CONV, processor: str = "a PC") -> Any:
-    return chooser(cpu_tunings(read_tunings(path), CPU, processor), CORE)(conv)
+def chosen(path: Path, conv: Conv = CONV, where: str = "a PC") -> Any:
+    return Chooser(cpu_tunings(read_tunings(path), CPU, where), CORE)(conv)
 
 
 def test_what_is_stored_is_chosen(path: Path) -> None:
@@ -49,7 +49,7 @@ def test_other_layers_take_the_models_choice(path: Path) -> None:
     store_tuning(path, TUNING)
     other = replace(CONV, kernel=(1, 1))
     assert chosen(path, other) == choices_of(other, CORE)[0]
-    assert cpu_tunings(read_tunings(path), "x86-64-v2") == {}
+    assert cpu_tunings(read_tunings(path), PROCESSORS["x86-64-v2"]) == {}
 
 
 def test_halos_and_what_follows_the_sums_make_no_other_layer(path: Path) -> None:
@@ -67,9 +67,9 @@ def test_a_new_measurement_replaces_the_old_one(path: Path) -> None:
 def test_measurements_of_the_same_processor_come_first(path: Path) -> None:
     other = choices_of(CONV, CORE)[3]
     store_tuning(path, TUNING)
-    store_tuning(path, replace(TUNING, processor="another", choice=other))
-    assert (chosen(path), chosen(path, processor="another")) == (TUNED, other)
-    assert chosen(path, processor="a third") in (TUNED, other)
+    store_tuning(path, replace(TUNING, where="another", choice=other))
+    assert (chosen(path), chosen(path, where="another")) == (TUNED, other)
+    assert chosen(path, where="a third") in (TUNED, other)
 
 
 def test_another_template_is_not_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

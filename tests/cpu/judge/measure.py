@@ -22,6 +22,7 @@ from lcp_tvm.plan.run import run_plan
 from lcp_tvm.quantise.flow import quantise
 from lcp_tvm.split_text import parse_split
 from lcp_tvm.targets import parse_targets
+from lcp_tvm.tunings import NO_TUNINGS, Tunings
 from tests.cpu.judge.contenders import (
     Array,
     Piece,
@@ -52,12 +53,18 @@ class WrongAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How everything is measured: our target, threads of each contender, and for how long."""
+    """How everything is measured: our target, threads of each contender, and for how long.
+
+    Attributes
+    ----------
+    tunings : that our pieces are compiled with.
+    """
 
     target: str
     threads: int
     clock: Clock
     budget: Budget
+    tunings: Tunings = NO_TUNINGS
 
 
 def float_row(name: str, how: How) -> Row:
@@ -68,7 +75,11 @@ def float_row(name: str, how: How) -> Row:
     ours = _whole(compiled, x)
     other = onnx_program(session(NETWORKS[name](), how.threads), {network.input_name: x})
     error = _check_float(name, ours, other)
-    return {**_row(name, compiled, ours, other, how, compile_s), "error": f"{error:.1e}"}
+    row = {**_row(name, compiled, ours, other, how, compile_s), "error": f"{error:.1e}"}
+    if how.tunings.text:
+        untuned = _whole(_compile(network, replace(how, tunings=NO_TUNINGS))[0], x)
+        row["of_untuned"] = f"{compare(ours, untuned, how.clock, how.budget).ratio:.3f}"
+    return row
 
 
 def int8_row(name: str, how: How) -> Row:
@@ -216,7 +227,7 @@ def _compile(network: Network, how: How, split: str | None = None) -> tuple[Comp
     """The network for our target, and the processor time that took, the linker's included."""
     begin = _processor_s()
     spec = parse_split(split) if split else None
-    compiled = compile_network(network, parse_targets(how.target), split=spec)
+    compiled = compile_network(network, parse_targets(how.target), split=spec, tunings=how.tunings)
     return compiled, _processor_s() - begin
 
 
