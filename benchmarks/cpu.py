@@ -15,9 +15,10 @@ time, several by the wall clock, and ``processor_ratio`` is of the process's pro
 is compiled as for a package, without a database unless ``--tuned`` is given, and called as
 `lcp-agent` calls it. ``of_untuned`` is a tuned piece over one without a database.
 
-Whole tables are written to ``cpu.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``, ``cpu_tuned.csv``,
-``cpu_ftp.csv`` and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within 1e-4 of
-onnxruntime, relative to the largest element; int8 must be the integer network's, bit for bit.
+Whole tables are written to ``cpu.csv``, ``cpu_tuned.csv``, ``cpu_int8.csv``, ``cpu_2_threads.csv``,
+``cpu_ftp.csv`` and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within
+1e-4 of onnxruntime, relative to the largest element; int8 must be the integer network's, bit for
+bit.
 """
 
 from __future__ import annotations
