@@ -36,12 +36,16 @@ class Dot(ABC):
     lanes : int32 sums of a vector register.
     dtype : of maps.
     weights : dtype of packed weights, ``single`` of those of depthwise convolutions.
+    vectors : that four inputs are spread to, and four weights of each lane take.
+    instructions : that add four products to each lane.
     """
 
     lanes: int
     dtype: Dtype
     weights: str
     single: str
+    vectors: int
+    instructions: int
 
     def exact_for(self, weight: Integers) -> Dot:
         """Return what computes products with these weights exactly."""
@@ -72,6 +76,8 @@ class Vnni(Dot):
     dtype: Dtype = "uint8"
     weights: str = "int8"
     single: str = "int32"
+    vectors: int = 1
+    instructions: int = 1
 
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
@@ -101,6 +107,8 @@ class Madd(Dot):
     dtype: Dtype = "uint8"
     weights: str = "int16"
     single: str = "int32"
+    vectors: int = 2
+    instructions: int = 4
 
     def pack(self, weight: Integers) -> Integers:
         # As the inputs come apart: those of even number, then those of odd.
@@ -139,6 +147,8 @@ class _Neon(Dot):
     dtype: Dtype = "int8"
     weights: str = "int8"
     single: str = "int16"
+    vectors: int = 1
+    instructions: int = 1
 
     def add_single(self, sums: Any, inputs: Any, weight: Any) -> Any:
         wide = tirx.Cast("int32x4", tirx.Cast("int16x4", inputs))
@@ -174,6 +184,8 @@ class Mull(_Neon):
 
     padal: Callable[[Any, Any], Any]
     alone: bool = False
+    vectors: int = 2
+    instructions: int = 3
 
     def exact_for(self, weight: Integers) -> Dot:
         return replace(self, alone=bool(weight.min() == -128))
