@@ -17,10 +17,14 @@ from pathlib import Path
 import tvm
 
 from lcp_tvm.cpu.block import block_layouts
+from lcp_tvm.cpu.block_int8 import block_int8
 from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
 from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
+from lcp_tvm.cpu.int8_tile import choose_int8_tile
+from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.cpu.templates import Choose
 from lcp_tvm.errors import ModelError
@@ -46,7 +50,8 @@ def build_module(
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        module, constants = take_constants(cpu_kernels(mod, target.processor.core, choose))
+        integers = int8_kernels(mod, target.processor)
+        module, constants = take_constants(cpu_kernels(integers, target.processor.core, choose))
         executable = tvm.compile(module, target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
@@ -67,6 +72,12 @@ def build_module(
 def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
     return fuse_kernels(block_layouts(mod, core.lanes, choose or partial(choose_conv, core=core)))
+
+
+def int8_kernels(mod: tvm.IRModule, processor: Processor) -> tvm.IRModule:
+    """Give quantised layers their kernels on blocked maps."""
+    dot = DOTS[processor.name]
+    return block_int8(mod, dot, partial(choose_int8_tile, core=processor.core, dot=dot))
 
 
 def link_shared(parts: list[Path], target: Target, output: Path) -> None:

@@ -19,7 +19,7 @@ from lcp_tvm.cpu.block_int8 import block_int8
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
-from lcp_tvm.cpu.tile import choose_tile
+from lcp_tvm.cpu.int8_tile import choose_int8_tile
 from tests.cpu.kernels.levels import VNNI, target_of
 from tests.cpu.test_block import kernels_of
 from tests.reference import evaluate
@@ -115,8 +115,8 @@ def integer_net(
 
 
 def blocked(module: tvm.IRModule, level: str = "x86-64-v2") -> tvm.IRModule:
-    core = CORES[level.removesuffix("-vnni")]
-    return block_int8(module, DOTS[level], partial(choose_tile, core=core))
+    dot = DOTS[level]
+    return block_int8(module, dot, partial(choose_int8_tile, core=CORES[level], dot=dot))
 
 
 def judge(module: tvm.IRModule, level: str) -> None:
