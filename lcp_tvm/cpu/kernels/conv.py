@@ -12,7 +12,7 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, store, zero_halo
 
 ZERO = tirx.FloatImm("float32", 0.0)
 
@@ -97,16 +97,16 @@ def conv_kernel(name: str, conv: Conv, tile: Tile) -> tirx.PrimFunc:
         with made.body():
             sums = T.sblock_alloc_buffer((tile.blocks * tile.columns * out.lanes,), scope="local")
             write = _Writer(conv, tile, x, w, operands, y, sums)
-            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks // tile.blocks) as group:
-                with T.unroll(0, tile.blocks) as block:
+            sizes = out.batch, out.blocks // tile.blocks, out.height
+            with shared(*sizes) as (batch, group, row):
+                with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
                     zero_halo(y, out, batch, group * tile.blocks + block)
-                with T.serial(0, out.height) as row:
-                    whole, rest = divmod(out.width, tile.columns)
-                    if whole:
-                        with T.serial(0, whole) as step:
-                            write.tile(batch, group, row, step * tile.columns, tile.columns)
-                    if rest:
-                        write.tile(batch, group, row, whole * tile.columns, rest)
+                whole, rest = divmod(out.width, tile.columns)
+                if whole:
+                    with T.serial(0, whole) as step:
+                        write.tile(batch, group, row, step * tile.columns, tile.columns)
+                if rest:
+                    write.tile(batch, group, row, whole * tile.columns, rest)
     assert made.function is not None
     return made.function
 

@@ -11,7 +11,7 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.epilogue import Step, finish
-from lcp_tvm.cpu.kernels.writer import kernel
+from lcp_tvm.cpu.kernels.writer import kernel, shared
 
 ZERO = tirx.FloatImm("float32", 0.0)
 
@@ -62,7 +62,7 @@ def dense_kernel(name: str, dense: Dense) -> tirx.PrimFunc:
         y = made.buffer((dense.batch, dense.outputs))
         with made.body():
             sums = T.sblock_alloc_buffer((vectors * lanes,), scope="local")
-            with T.serial(0, dense.batch) as batch, T.serial(0, dense.runs) as run:
+            with shared(dense.batch, dense.runs) as (batch, run):
                 with T.unroll(0, vectors) as vector, T.vectorized(0, lanes) as lane:
                     T.buffer_store(sums, ZERO, [vector * lanes + lane])
                 with T.serial(0, dense.inputs) as k, T.unroll(0, vectors) as vector:  # noqa: SIM117

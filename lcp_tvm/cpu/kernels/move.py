@@ -9,7 +9,7 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, operands_of, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, operands_of, rows_of, shared, store
 
 ZERO = tirx.FloatImm("float32", 0.0)
 
@@ -19,16 +19,14 @@ def block_kernel(name: str, out: Blocked) -> tirx.PrimFunc:
     with kernel(name) as made:
         x = made.buffer((out.batch, out.channels, out.height, out.width))
         y = made.buffer(out.shape)
-        with made.body(), T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-            zero_halo(y, out, batch, block)
-            with T.serial(0, out.height) as row, T.serial(0, out.width) as column:  # noqa: SIM117
-                with T.serial(0, out.lanes) as lane:
-                    channel = block * out.lanes + lane
-                    value = x[batch, channel, row, column]
-                    if out.channels % out.lanes:
-                        value = tirx.if_then_else(channel < out.channels, value, ZERO)
-                    place = [batch, block, row + out.halo.top, column + out.halo.left, lane]
-                    T.buffer_store(y, value, place)
+        with made.body(), rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+            with T.serial(0, out.width) as column, T.serial(0, out.lanes) as lane:
+                channel = block * out.lanes + lane
+                value = x[batch, channel, row, column]
+                if out.channels % out.lanes:
+                    value = tirx.if_then_else(channel < out.channels, value, ZERO)
+                place = [batch, block, row + out.halo.top, column + out.halo.left, lane]
+                T.buffer_store(y, value, place)
     assert made.function is not None
     return made.function
 
@@ -38,7 +36,7 @@ def unblock_kernel(name: str, data: Blocked) -> tirx.PrimFunc:
     with kernel(name) as made:
         x = made.buffer(data.shape)
         y = made.buffer((data.batch, data.channels, data.height, data.width))
-        with made.body(), T.serial(0, data.batch) as batch, T.serial(0, data.channels) as channel:  # noqa: SIM117
+        with made.body(), shared(data.batch, data.channels) as (batch, channel):  # noqa: SIM117
             with T.serial(0, data.height) as row, T.serial(0, data.width) as column:
                 place = [row + data.halo.top, column + data.halo.left, channel % data.lanes]
                 value = x[batch, channel // data.lanes, *place]
@@ -55,9 +53,8 @@ def elementwise_kernel(
         x = made.buffer(data.shape)
         operands = operands_of(made, steps, out, maps)
         y = made.buffer(out.shape)
-        with made.body(), T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-            zero_halo(y, out, batch, block)
-            with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+        with made.body(), rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+            with T.serial(0, out.width) as column:
                 top, left = row + data.halo.top, column + data.halo.left
                 value = lanes_of(x, batch, block, top, left)
                 store(y, out, value, (batch, block, row, column), steps, operands)
@@ -70,15 +67,14 @@ def concat_kernel(name: str, parts: Sequence[Blocked], out: Blocked) -> tirx.Pri
     with kernel(name) as made:
         inputs = [made.buffer(part.shape) for part in parts]
         y = made.buffer(out.shape)
-        with made.body(), T.serial(0, out.batch) as batch:
+        with made.body():
             first = 0
             for part, x in zip(parts, inputs, strict=True):
-                with T.serial(0, part.blocks) as block:
-                    zero_halo(y, out, batch, first + block)
-                    with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+                with rows_of(y, out, first, part.blocks) as (batch, block, row):  # noqa: SIM117
+                    with T.serial(0, out.width) as column:
                         top, left = row + part.halo.top, column + part.halo.left
-                        place = batch, first + block, row, column
-                        store(y, out, lanes_of(x, batch, block, top, left), place, (), ())
+                        value = lanes_of(x, batch, block - first, top, left)
+                        store(y, out, value, (batch, block, row, column), (), ())
                 first += part.blocks
     assert made.function is not None
     return made.function

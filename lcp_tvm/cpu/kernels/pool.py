@@ -9,7 +9,7 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked, Halo
-from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, lanes_of, rows_of, shared, store
 
 LOWEST = tirx.FloatImm("float32", -3.4028234663852886e38)
 ZERO = tirx.FloatImm("float32", 0.0)
@@ -43,9 +43,8 @@ def pool_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
         x, y = made.buffer(data.shape), made.buffer(out.shape)
         with made.body():
             best = T.sblock_alloc_buffer((out.lanes,), scope="local")
-            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-                zero_halo(y, out, batch, block)
-                with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+            with rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+                with T.serial(0, out.width) as column:
                     rows = inside(row, 0, pool, (0, data.height))
                     columns = inside(column, 1, pool, (0, data.width))
                     first = LOWEST if pool.kind == "max" else ZERO
@@ -89,7 +88,7 @@ def mean_kernel(name: str, data: Blocked) -> tirx.PrimFunc:
         y = made.buffer((data.batch, data.channels, 1, 1))
         with made.body():
             total = T.sblock_alloc_buffer((data.lanes,), scope="local")
-            with T.serial(0, data.batch) as batch, T.serial(0, data.blocks) as block:
+            with shared(data.batch, data.blocks) as (batch, block):
                 with T.vectorized(0, data.lanes) as lane:
                     T.buffer_store(total, ZERO, [lane])
                 with T.serial(0, data.height) as i, T.serial(0, data.width) as j:  # noqa: SIM117

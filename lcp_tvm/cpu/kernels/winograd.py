@@ -11,6 +11,7 @@ Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 20
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +22,26 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.kernels.conv import ZERO, Conv, Tile
-from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import (
+    Operand,
+    kernel,
+    looped,
+    operands_of,
+    shared,
+    store,
+    zero_halo,
+)
 
 KERNEL = 3
 
 POINTS = {2: (1.0,), 4: (2 / 3, 3 / 2)}
 """Where polynomials are evaluated besides 0 and infinity, by m: at these numbers and their
 opposites. For m = 4 reciprocals near 1 lose a third of what the usual 1 and 2 lose."""
+
+CHUNKS_FOR_THREADS = 8
+"""So many chunks are spread over threads evenly enough; of fewer, each is shared."""
+
+Loop = Callable[..., AbstractContextManager[list[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +151,13 @@ def winograd_kernel(name: str, conv: Conv, plan: Winograd) -> tirx.PrimFunc:
                 T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local"),
                 T.sblock_alloc_buffer((plan.products * lanes,), scope="local"),
             )
-            with T.serial(0, out.batch) as batch:
-                with T.serial(0, out.blocks) as block:
-                    zero_halo(y, out, batch, block)
-                with T.serial(0, -(-tiles // plan.chunk)) as number:
-                    first = number * plan.chunk
-                    steps = tirx.min(
-                        plan.chunk // tile.columns,
-                        tirx.floordiv(tiles - first + tile.columns - 1, tile.columns),
-                    )
-                    write.transform(batch, first, steps * tile.columns)
-                    with T.serial(0, groups) as group:
-                        with T.serial(0, plan.products) as product, T.serial(0, steps) as step:
-                            write.multiply(group, product, step * tile.columns)
-                        write.finish(batch, group, first)
+            chunks = -(-tiles // plan.chunk)
+            if out.batch * chunks >= CHUNKS_FOR_THREADS:
+                with shared(out.batch, chunks) as (batch, number):
+                    write.chunk(batch, number, looped)
+            else:
+                with T.serial(0, out.batch) as batch, T.serial(0, chunks) as number:
+                    write.chunk(batch, number, shared)
     assert made.function is not None
     return made.function
 
@@ -183,13 +190,30 @@ class _Writer:
     sums: Any
     part: Any
 
-    def transform(self, batch: Any, first: Any, count: Any) -> None:
+    def chunk(self, batch: Any, number: Any, loop: Loop) -> None:
+        """Compute the results of a chunk; ``loop`` goes over what can be done at the same time."""
+        out, tile, chunk = self.conv.out, self.plan.tile, self.plan.chunk
+        first = number * chunk
+        steps = tirx.min(
+            chunk // tile.columns,
+            tirx.floordiv(self.tiles[0] - first + tile.columns - 1, tile.columns),
+        )
+        with loop(self.conv.data.blocks) as (block,):
+            self.transform(batch, block, first, steps * tile.columns)
+        with loop(out.blocks // tile.blocks) as (group,):
+            with T.If(number == 0), T.Then(), T.unroll(0, tile.blocks) as block:
+                zero_halo(self.y, out, batch, group * tile.blocks + block)
+            with T.serial(0, self.plan.products) as product, T.serial(0, steps) as step:
+                self.multiply(group, product, step * tile.columns)
+            self.finish(batch, group, first)
+
+    def transform(self, batch: Any, block: Any, first: Any, count: Any) -> None:
         """Compute B^T d B of tiles; after the last one it is computed again."""
         data, inputs, lanes = self.conv.data, self.plan.inputs, self.conv.data.lanes
         matrix = transforms(self.plan.outputs).data
         up = data.halo.top - self.conv.padding[0]
         left = data.halo.left - self.conv.padding[1]
-        with T.serial(0, data.blocks) as block, T.serial(0, count) as number:
+        with T.serial(0, count) as number:
             row, column = self._place(tirx.min(first + number, self.tiles[0] - 1))
 
             def pixel(i: Any, j: Any, lane: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,31 @@ def operands_of(
     return found
 
 
+@contextmanager
+def shared(*sizes: int) -> Iterator[list[Any]]:
+    """Run what is inside for all indices below sizes, the last fastest; threads share them evenly.
+
+    No two may write the same element, so that any number of threads gives the same bits.
+    """
+    with T.parallel(0, math.prod(sizes)) as number:
+        yield _indices(number, sizes)
+
+
+@contextmanager
+def looped(*sizes: int) -> Iterator[list[Any]]:
+    """Run the same in one thread."""
+    with T.serial(0, math.prod(sizes)) as number:
+        yield _indices(number, sizes)
+
+
+def _indices(number: Any, sizes: Sequence[int]) -> list[Any]:
+    indices = []
+    for size in reversed(sizes):
+        indices.append(tirx.floormod(number, size))
+        number = tirx.floordiv(number, size)
+    return indices[::-1]
+
+
 def zero_halo(buffer: Any, out: Blocked, batch: Any, block: Any) -> None:
     """Write zeros around the map of one block."""
     halo, zero = out.halo, tirx.const(out.zero, out.dtype)
@@ -98,6 +124,22 @@ def zero_halo(buffer: Any, out: Blocked, batch: Any, block: Any) -> None:
 def lanes_of(buffer: Any, *place: Any) -> Callable[[Any], Any]:
     """Return what gives a lane of a pixel."""
     return lambda lane: buffer[(*place, lane)]
+
+
+@contextmanager
+def rows_of(
+    buffer: Any, out: Blocked, first: int = 0, blocks: int | None = None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Run what is inside for each row of blocks from the first on, all by default; zero halos.
+
+    Gives (batch, block, row); threads share the rows.
+    """
+    blocks = out.blocks if blocks is None else blocks
+    with shared(out.batch, blocks, out.height) as (batch, number, row):
+        block = first + number
+        with T.If(row == 0), T.Then():
+            zero_halo(buffer, out, batch, block)
+        yield batch, block, row
 
 
 def store(
