@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv import BY_LANE, Conv, Tile
 
 MOST_BLOCKS = 2
 SPARE = 5
@@ -26,9 +26,14 @@ def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
     for blocks in range(1, 2 if conv.depthwise else MOST_BLOCKS + 1):
         if per_group % blocks:
             continue
-        most = (core.registers - SPARE - blocks) // blocks
-        for columns in range(1, min(most, conv.out.width) + 1):
-            yield Tile(columns, blocks)
+        for columns in range(1, conv.out.width + 1):
+            inputs = columns if _by_lane(conv) else SPARE
+            if columns * blocks + blocks + inputs <= core.registers:
+                yield Tile(columns, blocks)
+
+
+def _by_lane(conv: Conv) -> bool:
+    return conv.data.lanes == BY_LANE and not conv.depthwise
 
 
 def cycles(conv: Conv, tile: Tile, core: Core) -> float:

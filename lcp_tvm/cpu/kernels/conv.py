@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, store, zero_halo
 
 ZERO = tirx.FloatImm("float32", 0.0)
+
+
+BY_LANE = 4
+"""Inputs of a block that are read as one vector: NEON multiplies by a lane of a register, and SSE
+has no load into all lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +179,28 @@ class _Writer:
         first = 0
         if conv.groups > 1:
             first = group * blocks // (conv.out.blocks // conv.groups) * per_group
-        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
-            with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:
+        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:
+            weights = (group, outer, i, j)
+            if inside == BY_LANE:
+                places = [(batch, first + outer, *pixel_of(i, j, one)) for one in range(columns)]
+                self._add_by_lane(places, weights, place)
+                return
+            with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:  # noqa: SIM117
                 with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
                     at = place(block, pixel, lane)
                     value = self.x[batch, first + outer, *pixel_of(i, j, pixel), inner]
-                    weight = self.w[group, outer, i, j, inner, block, lane]
+                    weight = self.w[*weights, inner, block, lane]
                     T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
+
+    def _add_by_lane(
+        self, places: list[tuple[Any, ...]], weights: tuple[Any, ...], place: Any
+    ) -> None:
+        """Read the inputs of a pixel as a vector, and multiply by its lanes one by one."""
+        lanes = self.conv.out.lanes
+        inputs = [T.bind(self.x[*one, tirx.Ramp(0, 1, BY_LANE)]) for one in places]
+        for inner, block in product(range(BY_LANE), range(self.shape.blocks)):
+            weight = T.bind(self.w[*weights, inner, block, tirx.Ramp(0, 1, lanes)])
+            for pixel, vector in enumerate(inputs):
+                at = tirx.Ramp(place(block, pixel, 0), 1, lanes)
+                value = tirx.Broadcast(tirx.Shuffle([vector], [inner]), lanes)
+                T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
