@@ -12,7 +12,7 @@ from tvm.script.ir_builder import tirx as T
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
-from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, zero_halo
+from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, zero_halo
 
 
 def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
@@ -54,16 +54,15 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
                 (tile.blocks * tile.columns * out.lanes,), "int32", scope="local"
             )
             write = _Writer(conv, tile, dot, x, w, operands, y, sums)
-            with T.serial(0, out.batch) as batch, T.serial(0, groups) as group:
-                with T.unroll(0, tile.blocks) as block:
+            with shared(out.batch, groups, out.height) as (batch, group, row):
+                with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
                     zero_halo(y, out, batch, group * tile.blocks + block)
-                with T.serial(0, out.height) as row:
-                    whole, rest = divmod(out.width, tile.columns)
-                    if whole:
-                        with T.serial(0, whole) as step:
-                            write.tile(batch, group, row, step * tile.columns, tile.columns)
-                    if rest:
-                        write.tile(batch, group, row, whole * tile.columns, rest)
+                whole, rest = divmod(out.width, tile.columns)
+                if whole:
+                    with T.serial(0, whole) as step:
+                        write.tile(batch, group, row, step * tile.columns, tile.columns)
+                if rest:
+                    write.tile(batch, group, row, whole * tile.columns, rest)
     assert made.function is not None
     return made.function
 

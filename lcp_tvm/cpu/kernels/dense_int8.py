@@ -11,7 +11,7 @@ from tvm.script.ir_builder import tirx as T
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.integer_epilogue import finish_integer
-from lcp_tvm.cpu.kernels.writer import kernel
+from lcp_tvm.cpu.kernels.writer import kernel, shared
 
 
 def pack_matrix_int8(dense: Dense, weight: Integers, dot: Dot) -> Integers:
@@ -49,7 +49,7 @@ def dense_int8_kernel(name: str, dense: Dense, dot: Dot) -> tirx.PrimFunc:
                     at = tirx.Ramp(vector * lanes, 1, lanes)
                     T.buffer_store(sums, dot.add(sums[at], spread, load), [at])
 
-            with T.serial(0, dense.batch) as batch, T.serial(0, dense.runs) as run:
+            with shared(dense.batch, dense.runs) as (batch, run):
                 with T.unroll(0, vectors) as vector:
                     zero = tirx.Broadcast(tirx.IntImm("int32", 0), lanes)
                     T.buffer_store(sums, zero, [tirx.Ramp(vector * lanes, 1, lanes)])

@@ -12,7 +12,7 @@ from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.dot import QUAD
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.integer_epilogue import load_integer, store_integer
-from lcp_tvm.cpu.kernels.writer import kernel, operands_of, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, operands_of, rows_of, shared
 
 
 def quantise_kernel(name: str, out: Blocked, factor: float, vector: int) -> tirx.PrimFunc:
@@ -50,15 +50,13 @@ def quantise_kernel(name: str, out: Blocked, factor: float, vector: int) -> tirx
                 T.buffer_store(flat, bytes_, place)
 
             whole, rest = divmod(out.width, vector)
-            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-                zero_halo(y, out, batch, block)
-                with T.serial(0, out.height) as row:
-                    if whole:
-                        with T.serial(0, whole) as step:
-                            pixels((batch, block, row), step * vector, vector)
-                    if rest:
-                        with T.serial(0, rest) as left:
-                            pixels((batch, block, row), whole * vector + left, 1)
+            with rows_of(y, out) as (batch, block, row):
+                if whole:
+                    with T.serial(0, whole) as step:
+                        pixels((batch, block, row), step * vector, vector)
+                if rest:
+                    with T.serial(0, rest) as left:
+                        pixels((batch, block, row), whole * vector + left, 1)
     assert made.function is not None
     return made.function
 
@@ -68,16 +66,14 @@ def block_int8_kernel(name: str, out: Blocked) -> tirx.PrimFunc:
     with kernel(name) as made:
         x = made.buffer((out.batch, out.channels, out.height, out.width), "int8")
         y = made.buffer(out.shape, out.dtype)
-        with made.body(), T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-            zero_halo(y, out, batch, block)
-            with T.serial(0, out.height) as row, T.serial(0, out.width) as column:  # noqa: SIM117
-                with T.serial(0, out.lanes) as lane:
-                    channel = block * out.lanes + lane
-                    value = tirx.Cast("int32", x[batch, channel, row, column])
-                    if out.channels % out.lanes:
-                        value = tirx.if_then_else(channel < out.channels, value, 0)
-                    place = [batch, block, row + out.halo.top, column + out.halo.left, lane]
-                    T.buffer_store(y, tirx.Cast(out.dtype, value + out.zero), place)
+        with made.body(), rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+            with T.serial(0, out.width) as column, T.serial(0, out.lanes) as lane:
+                channel = block * out.lanes + lane
+                value = tirx.Cast("int32", x[batch, channel, row, column])
+                if out.channels % out.lanes:
+                    value = tirx.if_then_else(channel < out.channels, value, 0)
+                place = [batch, block, row + out.halo.top, column + out.halo.left, lane]
+                T.buffer_store(y, tirx.Cast(out.dtype, value + out.zero), place)
     assert made.function is not None
     return made.function
 
@@ -87,7 +83,7 @@ def unblock_int8_kernel(name: str, data: Blocked) -> tirx.PrimFunc:
     with kernel(name) as made:
         x = made.buffer(data.shape, data.dtype)
         y = made.buffer((data.batch, data.channels, data.height, data.width), "int8")
-        with made.body(), T.serial(0, data.batch) as batch, T.serial(0, data.channels) as channel:  # noqa: SIM117
+        with made.body(), shared(data.batch, data.channels) as (batch, channel):  # noqa: SIM117
             with T.serial(0, data.height) as row, T.serial(0, data.width) as column:
                 place = [row + data.halo.top, column + data.halo.left, channel % data.lanes]
                 value = tirx.Cast("int32", x[batch, channel // data.lanes, *place])
@@ -106,9 +102,8 @@ def elementwise_int8_kernel(
         x = made.buffer(data.shape, data.dtype)
         operands = operands_of(made, steps, out, maps)
         y = made.buffer(out.shape, out.dtype)
-        with made.body(), T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-            zero_halo(y, out, batch, block)
-            with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+        with made.body(), rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+            with T.serial(0, out.width) as column:
                 at = batch, block, row, column
                 store_integer(y, out, load_integer(x, data, at), at, steps, operands)
     assert made.function is not None
@@ -121,16 +116,15 @@ def concat_int8_kernel(name: str, parts: Sequence[Blocked], out: Blocked) -> tir
     with kernel(name) as made:
         inputs = [made.buffer(part.shape, part.dtype) for part in parts]
         y = made.buffer(out.shape, out.dtype)
-        with made.body(), T.serial(0, out.batch) as batch:
+        with made.body():
             first = 0
             for part, x in zip(parts, inputs, strict=True):
-                with T.serial(0, part.blocks) as block:
-                    zero_halo(y, out, batch, first + block)
-                    with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+                with rows_of(y, out, first, part.blocks) as (batch, block, row):  # noqa: SIM117
+                    with T.serial(0, out.width) as column:
                         source = [row + part.halo.top, column + part.halo.left, lanes]
                         place = [row + out.halo.top, column + out.halo.left, lanes]
-                        value = x[batch, block, *source]
-                        T.buffer_store(y, value, [batch, first + block, *place])
+                        value = x[batch, block - first, *source]
+                        T.buffer_store(y, value, [batch, block, *place])
                 first += part.blocks
     assert made.function is not None
     return made.function

@@ -11,7 +11,7 @@ from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.integer_epilogue import load_integer, store_integer
 from lcp_tvm.cpu.kernels.pool import Pool, inside
-from lcp_tvm.cpu.kernels.writer import kernel, operands_of, zero_halo
+from lcp_tvm.cpu.kernels.writer import kernel, operands_of, rows_of, shared, zero_halo
 
 
 def max_pool_int8_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
@@ -23,9 +23,8 @@ def max_pool_int8_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
         with made.body():
             best = T.sblock_alloc_buffer((out.lanes,), out.dtype, scope="local")
             lowest = tirx.Broadcast(tirx.min_value(out.dtype), out.lanes)
-            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
-                zero_halo(y, out, batch, block)
-                with T.serial(0, out.height) as row, T.serial(0, out.width) as column:
+            with rows_of(y, out) as (batch, block, row):  # noqa: SIM117
+                with T.serial(0, out.width) as column:
                     T.buffer_store(best, lowest, [lanes])
                     rows = inside(row, 0, pool, (0, data.height))
                     columns = inside(column, 1, pool, (0, data.width))
@@ -49,7 +48,7 @@ def sum_int8_kernel(
         y = made.buffer(out.shape, out.dtype)
         with made.body():
             total = T.sblock_alloc_buffer((out.lanes,), "int32", scope="local")
-            with T.serial(0, out.batch) as batch, T.serial(0, out.blocks) as block:
+            with shared(out.batch, out.blocks) as (batch, block):
                 zero_halo(y, out, batch, block)
                 T.buffer_store(total, tirx.Broadcast(tirx.IntImm("int32", 0), out.lanes), [lanes])
                 with T.serial(0, data.height) as row, T.serial(0, data.width) as column:
