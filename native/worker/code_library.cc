@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "src/boundary.h"
+#include "team.h"
 
 namespace lcp_tvm::worker {
 
@@ -223,6 +224,9 @@ CodeLibrary LoadCodeLibrary(const std::string& path) {
           *static_cast<void**>(variable) = symbol;
         }
       }));
+  if (void* variable = library->Find("__TVMBackendParallelLaunch")) {
+    *static_cast<LoopLauncher*>(variable) = &Team::Launch;
+  }
   const ffi::ObjectPtr<FunctionsOfLibrary> object = ffi::make_object<FunctionsOfLibrary>(library);
   if (void* variable = library->Find(ffi::symbol::tvm_ffi_library_ctx)) {
     *static_cast<void**>(variable) = static_cast<ffi::ModuleObj*>(object.get());

@@ -3,7 +3,7 @@
 // tvm-ffi's own loader copies what the library embeds, constants included, twice more before TVM
 // makes its tensors of it: 54 MB for 13 MB of embedded weights. Here TVM reads the library's own
 // pages, which are given back afterwards. The constants that the compiler keeps out of what is
-// embedded are never copied.
+// embedded are never copied. Parallel loops are the team's, not those of TVM's thread pool.
 #ifndef LCP_TVM_WORKER_CODE_LIBRARY_H_
 #define LCP_TVM_WORKER_CODE_LIBRARY_H_
 

@@ -13,6 +13,7 @@
 #include "code_library.h"
 #include "file_store.h"
 #include "src/boundary.h"
+#include "team.h"
 
 namespace lcp_tvm::worker {
 
@@ -61,7 +62,7 @@ std::vector<ffi::Tensor> TensorsOf(const ffi::Any& result, const std::string& na
 
 class Functions::Impl {
  public:
-  Impl(std::string folder, int threads) : files(std::move(folder)), threads_(threads) {}
+  Impl(std::string folder, int threads) : files(std::move(folder)), team(threads), threads_(threads) {}
 
   void Load(const std::string& name, const std::vector<std::string>& functions,
             const std::string& so, const std::string& vta) {
@@ -127,6 +128,8 @@ class Functions::Impl {
   }
 
   FileStore files;
+  /*! \brief Shares what is called. */
+  Team team;
 
  private:
   void Forget(const std::string& module) {
@@ -172,6 +175,7 @@ std::vector<ffi::Tensor> Functions::Call(const std::string& name,
   const ffi::Function function = impl_->Find(name, thread);
   const std::vector<ffi::AnyView> views(arguments.begin(), arguments.end());
   ffi::Any result;
+  const Team::Member member(&impl_->team);
   function.CallPacked(views.data(), static_cast<int32_t>(views.size()), &result);
   return TensorsOf(result, name);
 }
