@@ -11,6 +11,9 @@ MOST_BLOCKS = 2
 SPARE = 5
 """Registers for inputs on their way; with fewer, LLVM spills."""
 
+UNROLLED = 5
+"""Columns of a kernel, at most, for which LLVM writes a loop of one channel out."""
+
 LOOP = 10
 """Cycles to begin a tile: its addresses, and branches that are not foreseen."""
 
@@ -27,13 +30,22 @@ def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
         if per_group % blocks:
             continue
         for columns in range(1, conv.out.width + 1):
-            inputs = columns if _by_lane(conv) else SPARE
-            if columns * blocks + blocks + inputs <= core.registers:
-                yield Tile(columns, blocks)
+            if columns * blocks + blocks + _inputs(conv, columns) > core.registers:
+                break
+            yield Tile(columns, blocks)
 
 
 def _by_lane(conv: Conv) -> bool:
     return conv.data.lanes == BY_LANE and not conv.depthwise
+
+
+def _inputs(conv: Conv, columns: int) -> int:
+    """Return the registers for inputs: LLVM keeps what neighbours of a picture's row share."""
+    if _by_lane(conv):
+        return columns
+    if conv.data.lanes == 1 and conv.strides[1] == 1 and conv.kernel[1] <= UNROLLED:
+        return max(SPARE, columns + conv.kernel[1] - 1)
+    return SPARE
 
 
 def cycles(conv: Conv, tile: Tile, core: Core) -> float:
