@@ -74,7 +74,8 @@ class Target:
         if processor.mcpu is not None:
             options["mcpu"] = processor.mcpu
         if processor.machine == "armv7l":
-            options |= {"mtriple": "armv7a-linux-gnueabihf", "mfloat-abi": "hard"}
+            # With a vendor: LLVM takes the rest for the ABI, whose division ziglang has.
+            options |= {"mtriple": "armv7a-unknown-linux-gnueabihf", "mfloat-abi": "hard"}
         else:
             options["mtriple"] = f"{processor.machine}-linux-gnu"
         return tvm.target.Target(options)
