@@ -19,7 +19,7 @@ from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS, BlockPlan, Fused, plan_bloc
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernel_body import KernelBody, Kernels, padding_of, pair, replaced
-from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_pool_kernel
 from lcp_tvm.cpu.kernels.dense import Dense, dense_kernel, pack_matrix
 from lcp_tvm.cpu.kernels.move import (
     block_kernel,
@@ -77,7 +77,7 @@ class _Blocker:
             return self._function
         for binding in self._bindings:
             var, value = binding.var, binding.value
-            if var in self._plan.inside:
+            if var in self._plan.inside or (var, self._lanes) in self._forms:
                 continue
             if var in self._plan.blocked:
                 self._emit_blocked(var, value)
@@ -115,8 +115,9 @@ class _Blocker:
         out = self._layout(var)
         fused = self._plan.fused.get(var)
         if fused is not None and self._is_first(fused):
-            made = self._conv(fused, out)
-        elif fused is not None:
+            self._emit_conv(fused, out)
+            return
+        if fused is not None:
             made = self._elementwise(fused, out)
         elif short_name(value) == "concat":
             parts = [self._in_blocks(one, self._lanes) for one in operands_of(value)]
@@ -152,7 +153,8 @@ class _Blocker:
             self._plain[var] = self._body.call(kernel, [data], var.ty, var.name)
         return self._plain[var]
 
-    def _conv(self, fused: Fused, out: Blocked) -> relax.Var:
+    def _emit_conv(self, fused: Fused, out: Blocked) -> None:
+        """Compute a convolution, and the pool behind a direct one."""
         call = fused.call
         data, x = self._in_blocks(call.args[0], self._data_lanes(call))
         weight = call.args[1].value.numpy()
@@ -171,11 +173,22 @@ class _Blocker:
         )
         choice = self._choose(conv)
         stem, template = template_of(choice)
-        kernel = self._kernels.get(
-            stem, (conv, choice), lambda name: template.kernel(name, conv, choice)
-        )
+        last = fused.last
+        if isinstance(choice, Tile) and last in self._plan.pooled:
+            last, window = self._plan.pooled[last]
+            out = self._layout(last)
+            kernel = self._kernels.get(
+                f"{stem}_pool",
+                (conv, choice, window, out),
+                lambda name: conv_pool_kernel(name, conv, choice, window, out),
+            )
+        else:
+            kernel = self._kernels.get(
+                stem, (conv, choice), lambda name: template.kernel(name, conv, choice)
+            )
         packed = relax.const(template.pack(conv, choice, weight))
-        return self._body.call(kernel, [x, packed, *operands], _type(out), fused.last.name)
+        made = self._body.call(kernel, [x, packed, *operands], _type(out), last.name)
+        self._forms[last, self._lanes] = out, made
 
     def _dense(self, fused: Fused, var: relax.Var) -> relax.Var:
         data, weight = self._as_plain(fused.call.args[0]), fused.call.args[1].value.numpy()

@@ -51,11 +51,14 @@ class BlockPlan:
     fused : kernels of a convolution, or elementwise ones, at the variable they end with.
     inside : variables that only exist inside of a kernel.
     blocked : variables that lie in blocks.
+    pooled : of convolutions' results that only a max pool reads, whose windows lie side by side,
+        the pool's result and its window.
     """
 
     fused: Mapping[relax.Var, Fused]
     inside: frozenset[relax.Var]
     blocked: frozenset[relax.Var]
+    pooled: Mapping[relax.Var, tuple[relax.Var, tuple[int, int]]]
 
 
 def plan_blocks(bindings: Sequence[Any], results: Sequence[relax.Var], lanes: int) -> BlockPlan:
@@ -97,7 +100,27 @@ class _Planner:
                 if step is not None:
                     data, kind, operands = step
                     fused[var] = Fused(value, var, (kind,), (data, *operands))
-        return BlockPlan(fused, inside, frozenset(blocked))
+        convs = [chain.last for chain in chains if self.is_conv(chain.call)]
+        pooled = {var: found for var in convs if (found := self._pool_of(var, blocked))}
+        return BlockPlan(fused, inside, frozenset(blocked), pooled)
+
+    def _pool_of(
+        self, var: relax.Var, blocked: set[relax.Var]
+    ) -> tuple[relax.Var, tuple[int, int]] | None:
+        """Return the max pool that alone reads a variable, each element at most once."""
+        readers = self._readers.get(var, [])
+        if len(readers) != 1 or readers[0] is None or readers[0] not in blocked:
+            return None
+        value = self._bindings[readers[0]]
+        if short_name(value) != "max_pool2d":
+            return None
+        high, wide = map(int, value.attrs.pool_size)
+        have = [int(size) for size in var.ty.shape]
+        rows, columns = (int(size) for size in list(value.ty.shape)[2:])
+        beside = list(map(int, value.attrs.strides)) == [high, wide]
+        padded = any(map(int, value.attrs.padding))
+        fits = rows * high <= have[2] and columns * wide <= have[3]
+        return (readers[0], (high, wide)) if beside and fits and not padded else None
 
     def is_conv(self, value: Any) -> bool:
         """Say whether a convolution has a kernel of ours."""

@@ -106,6 +106,14 @@ def pools_and_a_classifier(net: Layers, x: Any) -> Any:
     return net(R.nn.softmax(net.dense(net.flat(y), 7)))
 
 
+def pools_right_behind(net: Layers, x: Any) -> Any:
+    """Windows that leave out a row and a column; a depthwise convolution; one with two readers."""
+    y = net(R.nn.max_pool2d(net(R.nn.relu(net.biased(x, 40))), (2, 2), (2, 2)))
+    y = net(R.nn.max_pool2d(net.conv(y, 40, groups=40), (1, 3), (1, 3)))
+    y = net.biased(y, 16, 1)
+    return y, net(R.nn.max_pool2d(y, (2, 1), (2, 1)))
+
+
 def ceil_pools(net: Layers, x: Any) -> Any:
     y = net.biased(x, 6)
     how: dict[str, Any] = {"ceil_mode": True, "strides": (2, 2)}
@@ -161,6 +169,7 @@ NETWORKS = (
     a_constant_beside_a_map,
     inner_values_are_results,
     pools_and_a_classifier,
+    pools_right_behind,
     ceil_pools,
     ceil_pools_that_count_padding,
     mean_of_everything,
@@ -238,6 +247,14 @@ def test_a_residual_network_is_one_kernel_a_convolution() -> None:
     """Bias, sum and ReLU are inside; maps change their form at the edges alone."""
     conv = "blocked_conv2d"
     assert kernels_of(blocked(float_net(residual))) == ["block", conv, conv, conv, "unblock"]
+
+
+def test_a_pool_right_behind_a_convolution_is_in_its_kernel() -> None:
+    """Its map is never written down, unless somebody else reads it."""
+    assert kernels_of(blocked(float_net(pools_right_behind))) == [
+        *("block", "blocked_conv2d_pool", "blocked_conv2d_pool", "blocked_conv2d"),
+        *("pool", "unblock", "unblock"),
+    ]
 
 
 def test_a_classifier_goes_back_to_plain_numbers_behind_the_mean() -> None:

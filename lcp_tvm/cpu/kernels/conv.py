@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -13,7 +16,15 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, store, zero_halo
+from lcp_tvm.cpu.kernels.writer import (
+    Kernel,
+    Operand,
+    kernel,
+    operands_of,
+    shared,
+    store,
+    zero_halo,
+)
 
 ZERO = tirx.FloatImm("float32", 0.0)
 
@@ -89,37 +100,79 @@ def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[
 
 def conv_kernel(name: str, conv: Conv, tile: Tile) -> tirx.PrimFunc:
     """Return (data, weight, *operands of steps, out)."""
-    data, out = conv.data, conv.out
-    height, width = conv.kernel
+    out = conv.out
     with kernel(name) as made:
-        x = made.buffer(data.shape)
-        if conv.depthwise:
-            w = made.buffer((out.blocks, height, width, out.lanes))
-        else:
-            inputs = (conv.sums // data.lanes, height, width, data.lanes)
-            w = made.buffer((out.blocks // tile.blocks, *inputs, tile.blocks, out.lanes))
-        operands = operands_of(made, conv.steps, out, conv.maps)
+        x, w, operands = _arguments(made, conv, tile)
         y = made.buffer(out.shape)
         with made.body():
             sums = T.sblock_alloc_buffer((tile.blocks * tile.columns * out.lanes,), scope="local")
             write = _Writer(conv, tile, x, w, operands, y, sums)
-            sizes = out.batch, out.blocks // tile.blocks, out.height
-            with shared(*sizes) as (batch, group, row):
-                with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
-                    zero_halo(y, out, batch, group * tile.blocks + block)
-                whole, rest = divmod(out.width, tile.columns)
-                if whole:
-                    with T.serial(0, whole) as step:
-                        write.tile(batch, group, row, step * tile.columns, tile.columns)
-                if rest:
-                    write.tile(batch, group, row, whole * tile.columns, rest)
+            with _rows(y, out, tile) as (batch, group, row):
+                write.row(batch, group, row)
     assert made.function is not None
     return made.function
 
 
+def conv_pool_kernel(
+    name: str, conv: Conv, tile: Tile, window: tuple[int, int], pooled: Blocked
+) -> tirx.PrimFunc:
+    """Return (data, weight, *operands of steps, pooled): the largest of each window of the map.
+
+    Windows lie side by side. Only the rows of one row of windows are there at a time.
+    """
+    out, lanes = conv.out, conv.out.lanes
+    with kernel(name) as made:
+        x, w, operands = _arguments(made, conv, tile)
+        y = made.buffer(pooled.shape)
+        with made.body():
+            sums = T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local")
+            rows = T.sblock_alloc_buffer((tile.blocks, window[0], out.width, lanes))
+            with _rows(y, pooled, tile) as (batch, group, row):
+                with T.serial(0, window[0]) as inner:
+                    write = _Writer(conv, tile, x, w, operands, rows, sums, inner)
+                    write.row(batch, group, row * window[0] + inner)
+                with T.serial(0, tile.blocks) as block, T.serial(0, pooled.width) as column:
+
+                    def largest(lane: Any, block: Any = block, column: Any = column) -> Any:
+                        places = product(range(window[0]), range(window[1]))
+                        values = (rows[block, i, column * window[1] + j, lane] for i, j in places)
+                        return reduce(tirx.max, values)
+
+                    at = batch, group * tile.blocks + block, row, column
+                    store(y, pooled, largest, at, (), ())
+    assert made.function is not None
+    return made.function
+
+
+def _arguments(made: Kernel, conv: Conv, tile: Tile) -> tuple[Any, Any, list[Operand]]:
+    """Add (data, weight, *operands of steps)."""
+    data, out = conv.data, conv.out
+    x = made.buffer(data.shape)
+    if conv.depthwise:
+        w = made.buffer((out.blocks, *conv.kernel, out.lanes))
+    else:
+        inputs = (conv.sums // data.lanes, *conv.kernel, data.lanes)
+        w = made.buffer((out.blocks // tile.blocks, *inputs, tile.blocks, out.lanes))
+    return x, w, operands_of(made, conv.steps, out, conv.maps)
+
+
+@contextmanager
+def _rows(y: Any, out: Blocked, tile: Tile) -> Iterator[tuple[Any, Any, Any]]:
+    """Run what is inside for (batch, group of a tile's blocks, row); zero the halo of ``y``."""
+    with shared(out.batch, out.blocks // tile.blocks, out.height) as (batch, group, row):
+        with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
+            zero_halo(y, out, batch, group * tile.blocks + block)
+        yield batch, group, row
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Writer:
-    """Writes the code of a tile."""
+    """Writes the code of a tile.
+
+    Attributes
+    ----------
+    y : the map, or with a number ``kept`` rows of it, [block, kept, column, lane].
+    """
 
     conv: Conv
     shape: Tile
@@ -128,6 +181,16 @@ class _Writer:
     operands: list[Operand]
     y: Any
     sums: Any
+    kept: Any = None
+
+    def row(self, batch: Any, group: Any, row: Any) -> None:
+        """Compute a row of all blocks of the tile."""
+        whole, rest = divmod(self.conv.out.width, self.shape.columns)
+        if whole:
+            with T.serial(0, whole) as step:
+                self.tile(batch, group, row, step * self.shape.columns, self.shape.columns)
+        if rest:
+            self.tile(batch, group, row, whole * self.shape.columns, rest)
 
     def tile(self, batch: Any, group: Any, row: Any, column: Any, columns: int) -> None:
         """Compute some pixels of a row, of all blocks of the tile."""
@@ -148,6 +211,7 @@ class _Writer:
                 (batch, group * blocks + block, row, column + pixel),
                 self.conv.steps,
                 self.operands,
+                None if self.kept is None else (block, self.kept, column + pixel),
             )
 
     def _add_products(

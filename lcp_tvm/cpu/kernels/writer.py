@@ -149,10 +149,14 @@ def store(
     at: tuple[Any, Any, Any, Any],
     steps: tuple[Step, ...],
     operands: Sequence[Operand],
+    to: Sequence[Any] | None = None,
 ) -> None:
-    """Store the lanes of a pixel at (batch, block, row, column) of the map, after all steps."""
+    """Store the lanes of a pixel at (batch, block, row, column) of the map, after all steps.
+
+    ``to`` are the indices where ``buffer`` is not the map but holds a part of it.
+    """
     batch, block, row, column = at
-    place = [batch, block, row + out.halo.top, column + out.halo.left]
+    place = to or [batch, block, row + out.halo.top, column + out.halo.left]
     with T.vectorized(0, out.lanes) as lane:
 
         def load(number: int) -> Any:
