@@ -17,6 +17,7 @@ from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.fuse import fuse_kernels
+from lcp_tvm.cpu.tile import choose_tile
 from tests.cpu.float_nets import Layers, float_net
 from tests.cpu.kernels.levels import target_of
 from tests.reference import evaluate
@@ -25,9 +26,11 @@ RELATIVE = 1e-5
 """Of the largest element; sums of other orders."""
 
 
-def blocked(module: tvm.IRModule, level: str = "x86-64-v2") -> tvm.IRModule:
+def blocked(
+    module: tvm.IRModule, level: str = "x86-64-v2", choose: Callable[..., Any] = choose_conv
+) -> tvm.IRModule:
     core = CORES[level]
-    return block_layouts(module, core.lanes, lambda conv: choose_conv(conv, core))
+    return block_layouts(module, core.lanes, lambda conv: choose(conv, core))
 
 
 def kernels_of(module: tvm.IRModule) -> list[str]:
@@ -246,19 +249,25 @@ def test_networks_of_any_layers_compute_the_same(module: tvm.IRModule) -> None:
 def test_a_residual_network_is_one_kernel_a_convolution() -> None:
     """Bias, sum and ReLU are inside; maps change their form at the edges alone."""
     conv = "blocked_conv2d"
-    assert kernels_of(blocked(float_net(residual))) == ["block", conv, conv, conv, "unblock"]
+    assert kernels_of(blocked(float_net(residual), choose=choose_tile)) == [
+        "block",
+        conv,
+        conv,
+        conv,
+        "unblock",
+    ]
 
 
 def test_a_pool_right_behind_a_convolution_is_in_its_kernel() -> None:
     """Its map is never written down, unless somebody else reads it."""
-    assert kernels_of(blocked(float_net(pools_right_behind))) == [
+    assert kernels_of(blocked(float_net(pools_right_behind), choose=choose_tile)) == [
         *("block", "blocked_conv2d_pool", "blocked_conv2d_pool", "blocked_conv2d"),
         *("pool", "unblock", "unblock"),
     ]
 
 
 def test_a_classifier_goes_back_to_plain_numbers_behind_the_mean() -> None:
-    assert kernels_of(blocked(float_net(pools_and_a_classifier))) == [
+    assert kernels_of(blocked(float_net(pools_and_a_classifier), choose=choose_tile)) == [
         "block",
         "blocked_conv2d",
         "pool",
@@ -272,7 +281,7 @@ def test_a_classifier_goes_back_to_plain_numbers_behind_the_mean() -> None:
 
 
 def test_channels_that_fill_no_block_are_joined_plainly() -> None:
-    made = kernels_of(blocked(float_net(channels_that_fill_no_block)))
+    made = kernels_of(blocked(float_net(channels_that_fill_no_block), choose=choose_tile))
     conv = "blocked_conv2d"
     assert made == ["block", conv, conv, "unblock", "unblock", "concat", "block", conv, "unblock"]
 
