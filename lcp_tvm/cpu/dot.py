@@ -24,7 +24,7 @@ QUAD = 4
 
 Integers = NDArray[np.integer[Any]]
 Load = Callable[[int, int], Any]
-"""Gives a vector of weights: its first element among those of a vector of sums, and its size."""
+"""Gives a vector of four inputs, or of the weights of a vector of sums: from where, how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Dot(ABC):
         """Return weights [..., lanes, 4] as [..., 4 lanes], in the order of use."""
 
     @abstractmethod
-    def spread(self, quad: Any) -> tuple[Any, ...]:
+    def spread(self, quad: Load) -> tuple[Any, ...]:
         """Return four inputs as vectors that go with weights."""
 
     @abstractmethod
@@ -82,8 +82,8 @@ class Vnni(Dot):
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
 
-    def spread(self, quad: Any) -> tuple[Any, ...]:
-        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+    def spread(self, quad: Load) -> tuple[Any, ...]:
+        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad(0, QUAD)), self.lanes)
         return (tirx.reinterpret("int8x64", broadcast),)
 
     def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
@@ -115,8 +115,8 @@ class Madd(Dot):
         pairs = np.stack([weight[..., 0::2], weight[..., 1::2]], axis=-3)
         return pairs.astype(np.int16).reshape(*weight.shape[:-2], -1)
 
-    def spread(self, quad: Any) -> tuple[Any, ...]:
-        both = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+    def spread(self, quad: Load) -> tuple[Any, ...]:
+        both = tirx.Broadcast(tirx.reinterpret("int32", quad(0, QUAD)), self.lanes)
         low = tirx.Broadcast(tirx.IntImm("int32", 0x00FF00FF), self.lanes)
         odd = (both >> tirx.Broadcast(tirx.IntImm("int32", 8), self.lanes)) & low
         return self._halves(both & low), self._halves(odd)
@@ -162,8 +162,8 @@ class Sdot(_Neon):
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
 
-    def spread(self, quad: Any) -> tuple[Any, ...]:
-        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad), self.lanes)
+    def spread(self, quad: Load) -> tuple[Any, ...]:
+        broadcast = tirx.Broadcast(tirx.reinterpret("int32", quad(0, QUAD)), self.lanes)
         return (tirx.reinterpret("int8x16", broadcast),)
 
     def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
@@ -194,10 +194,9 @@ class Mull(_Neon):
         pairs = np.stack([weight[..., 0:2], weight[..., 2:4]], axis=-3)
         return pairs.astype(np.int8).reshape(*weight.shape[:-2], -1)
 
-    def spread(self, quad: Any) -> tuple[Any, ...]:
-        both = tirx.reinterpret("int16x2", quad)
-        pairs = (tirx.Broadcast(tirx.Shuffle([both], [number]), self.lanes) for number in range(2))
-        return tuple(tirx.reinterpret("int8x8", pair) for pair in pairs)
+    def spread(self, quad: Load) -> tuple[Any, ...]:
+        pairs = (tirx.reinterpret("int16", quad(begin, 2)) for begin in (0, 2))
+        return tuple(tirx.reinterpret("int8x8", tirx.Broadcast(pair, self.lanes)) for pair in pairs)
 
     def add(self, sums: Any, inputs: tuple[Any, ...], weight: Load) -> Any:
         wide = [
@@ -231,7 +230,7 @@ DOTS: Mapping[str, Dot] = MappingProxyType(
         "x86-64-v3": _AVX2,
         "x86-64-v4": _AVX512,
         "x86-64-v4-vnni": Vnni(),
-        "cortex-a9": Mull(padal=padal_armv7),
+        "cortex-a9": Mull(padal=padal_armv7, vectors=1),  # two halves of a register
         "aarch64": Mull(padal=padal_aarch64),
         "cortex-a53": Mull(padal=padal_aarch64),
         "cortex-a72": Mull(padal=padal_aarch64),

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.dot import QUAD, Dot
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.tile import LOOP, MOST_BLOCKS
+from lcp_tvm.cpu.tile import LOOP
 
+MOST_BLOCKS = 4
 SPARE = 3
 """Registers for inputs, products and constants, for each vector that inputs are spread to."""
+
+SEEN = 0.25
+"""Of the cycles of loads: what products do not hide."""
 
 EPILOGUE = 8
 """Operations on a vector of sums: bias, shift, bounds, bytes."""
@@ -24,7 +28,7 @@ def choose_int8_tile(conv: Conv, core: Core, dot: Dot) -> Tile:
 
 def _tiles_of(conv: Conv, core: Core, dot: Dot) -> Iterator[Tile]:
     """Return all tiles whose sums and inputs stay in registers."""
-    spare = SPARE * dot.vectors
+    spare = SPARE * dot.vectors if core.broadcasts else SPARE
     if conv.depthwise:
         # Inputs of neighbours are shared: a row of them stays in registers too.
         most = max(1, (core.registers - spare - conv.kernel[1]) // 2)
@@ -33,19 +37,29 @@ def _tiles_of(conv: Conv, core: Core, dot: Dot) -> Iterator[Tile]:
     for blocks in range(1, MOST_BLOCKS + 1):
         if conv.out.blocks // conv.groups % blocks:
             continue
-        most = (core.registers - spare - blocks) // blocks
-        yield from (Tile(columns, blocks) for columns in range(1, min(most, conv.out.width) + 1))
+        for columns in range(1, conv.out.width + 1):
+            kept = 0 if core.broadcasts else _inputs(conv, columns) * dot.vectors
+            if columns * blocks + blocks * dot.vectors + kept + spare <= core.registers:
+                yield Tile(columns, blocks)
+
+
+def _inputs(conv: Conv, columns: int) -> int:
+    """Return how many pixels a row of the kernel reads: LLVM keeps them in registers on ARM."""
+    width = conv.kernel[1]
+    return min(columns * width, (columns - 1) * conv.strides[1] + width)
 
 
 def _cycles(conv: Conv, tile: Tile, core: Core, dot: Dot) -> float:
     """Return the modelled cycles of one row of all blocks."""
     sums, taps = tile.columns * tile.blocks, conv.kernel[0] * conv.kernel[1]
     if conv.depthwise:
-        steps, products, loads = taps, sums, 2 * sums
+        steps, products, loads = taps, sums, 2.0 * sums
     else:
         steps, products = taps * conv.sums // QUAD, sums * dot.instructions
-        loads = tile.columns + tile.blocks * dot.vectors
-    step = max(products / core.products, loads / core.loads, core.latency) + 1
+        inputs = tile.columns if core.broadcasts else _inputs(conv, tile.columns) / conv.kernel[1]
+        loads = (inputs + tile.blocks) * dot.vectors
+    reading = loads / core.loads
+    step = max(products / core.products, reading, core.latency) + SEEN * reading + 1
     operands = sum(one.kind == "add" for one in conv.steps)
     epilogue = sums * (EPILOGUE + 2 * operands) / core.products
     tiles = -(-conv.out.width // tile.columns) * conv.out.blocks / tile.blocks

@@ -16,6 +16,7 @@ from lcp_tvm.cpu.target import parse_target
 EMULATED = {
     "arm:pynq": ("qemu-arm-static", Path("/usr/arm-linux-gnueabihf")),
     "arm:rpi3": ("qemu-aarch64-static", Path("/usr/aarch64-linux-gnu")),
+    "arm:rpi5": ("qemu-aarch64-static", Path("/usr/aarch64-linux-gnu")),
 }
 """The emulator and the C library (Debian's libc6-armhf-cross, libc6-arm64-cross) of a target."""
 

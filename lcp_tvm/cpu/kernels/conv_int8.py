@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from lcp_tvm.cpu.dot import QUAD, Dot, Integers
+from lcp_tvm.cpu.dot import QUAD, Dot, Integers, Load
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
 from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, zero_halo
@@ -50,9 +52,7 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
         operands = operands_of(made, conv.steps, out, conv.maps)
         y = made.buffer(out.shape, out.dtype)
         with made.body():
-            sums = T.sblock_alloc_buffer(
-                (tile.blocks * tile.columns * out.lanes,), "int32", scope="local"
-            )
+            sums = sums_of(tile.blocks * tile.columns, out.lanes)
             write = _Writer(conv, tile, dot, x, w, operands, y, sums)
             with shared(out.batch, groups, out.height) as (batch, group, row):
                 with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
@@ -67,6 +67,11 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
     return made.function
 
 
+def sums_of(count: int, lanes: int) -> list[Any]:
+    """Return vectors of int32 to add to: one by one they are small enough to be registers."""
+    return [T.sblock_alloc_buffer((lanes,), "int32") for _ in range(count)]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Writer:
     """Writes the code of a tile."""
@@ -78,32 +83,23 @@ class _Writer:
     w: Any
     operands: list[Operand]
     y: Any
-    sums: Any
+    sums: Sequence[Any]
 
     def tile(self, batch: Any, group: Any, row: Any, column: Any, columns: int) -> None:
         """Compute some pixels of a row, of all blocks of the tile."""
         lanes, blocks = self.conv.out.lanes, self.shape.blocks
-
-        def place(block: Any, pixel: Any) -> Any:
-            return tirx.Ramp((block * columns + pixel) * lanes, 1, lanes)
-
-        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:
-            T.buffer_store(
-                self.sums, tirx.Broadcast(tirx.IntImm("int32", 0), lanes), [place(block, pixel)]
-            )
+        vector = tirx.Ramp(0, 1, lanes)
+        tile = [(block, pixel) for block in range(blocks) for pixel in range(columns)]
+        sums = dict(zip(tile, self.sums, strict=False))  # what is left of a row has fewer
+        for one in sums.values():
+            T.buffer_store(one, tirx.Broadcast(tirx.IntImm("int32", 0), lanes), [vector])
         if self.conv.depthwise:
-            self._add_singles(batch, group, row, column, columns, place)
+            self._add_singles(batch, group, row, column, sums)
         else:
-            self._add_quads(batch, group, row, column, columns, place)
-        with T.unroll(0, blocks) as block, T.unroll(0, columns) as pixel:
-            store_integer(
-                self.y,
-                self.conv.out,
-                self.sums[place(block, pixel)],
-                (batch, group * blocks + block, row, column + pixel),
-                self.conv.steps,
-                self.operands,
-            )
+            self._add_quads(batch, group, row, column, sums)
+        for (block, pixel), one in sums.items():
+            at = batch, group * blocks + block, row, column + pixel
+            store_integer(self.y, self.conv.out, one[vector], at, self.conv.steps, self.operands)
 
     def _pixel(self, row: Any, column: Any, kernel_row: Any, kernel_column: Any) -> list[Any]:
         """Return where a product's input lies."""
@@ -116,36 +112,43 @@ class _Writer:
         ]
 
     def _add_singles(
-        self, batch: Any, group: Any, row: Any, column: Any, columns: int, place: Any
+        self, batch: Any, group: Any, row: Any, column: Any, sums: Mapping[tuple[int, int], Any]
     ) -> None:
         height, width = self.conv.kernel
         lanes = tirx.Ramp(0, 1, self.conv.out.lanes)
-        # Neighbours read the same inputs: once the rows' loop is all there is, so does the code.
-        with T.serial(0, height) as i, T.unroll(0, width) as j, T.unroll(0, columns) as pixel:
-            at = place(0, pixel)
-            value = self.x[batch, group, *self._pixel(row, column + pixel, i, j), lanes]
-            weight = self.w[group, i, j, lanes]
-            T.buffer_store(self.sums, self.dot.add_single(self.sums[at], value, weight), [at])
+        with T.serial(0, height) as i:
+            # Neighbours read the same inputs, which they find in registers.
+            for j, ((_, pixel), one) in product(range(width), sums.items()):
+                value = self.x[batch, group, *self._pixel(row, column + pixel, i, j), lanes]
+                weight = self.w[group, i, j, lanes]
+                T.buffer_store(one, self.dot.add_single(one[lanes], value, weight), [lanes])
 
     def _add_quads(
-        self, batch: Any, group: Any, row: Any, column: Any, columns: int, place: Any
+        self, batch: Any, group: Any, row: Any, column: Any, sums: Mapping[tuple[int, int], Any]
     ) -> None:
         conv, blocks = self.conv, self.shape.blocks
         height, width = conv.kernel
-        quads = conv.data.lanes // QUAD
+        lanes = tirx.Ramp(0, 1, conv.out.lanes)
         per_group = conv.data.blocks // conv.groups
         first = 0
         if conv.groups > 1:
             first = group * blocks // (conv.out.blocks // conv.groups) * per_group
-        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
-            with T.serial(0, quads) as quad, T.unroll(0, columns) as pixel:
-                lanes = tirx.Ramp(quad * QUAD, 1, QUAD)
-                pixel_at = self._pixel(row, column + pixel, i, j)
-                inputs = self.dot.spread(self.x[batch, first + outer, *pixel_at, lanes])
-                with T.unroll(0, blocks) as block:
+        with (
+            T.serial(0, per_group) as outer,
+            T.serial(0, height) as i,
+            T.serial(0, width) as j,
+            T.serial(0, conv.data.lanes // QUAD) as quad,
+        ):
 
-                    def load(begin: int, size: int, block: Any = block, quad: Any = quad) -> Any:
-                        return self.w[group, outer, i, j, quad, block, tirx.Ramp(begin, 1, size)]
+            def load(block: int) -> Load:
+                at = [group, outer, i, j, quad, block]
+                return lambda begin, size: self.w[*at, tirx.Ramp(begin, 1, size)]
 
-                    at = place(block, pixel)
-                    T.buffer_store(self.sums, self.dot.add(self.sums[at], inputs, load), [at])
+            def inputs(pixel: int) -> Load:
+                at = [batch, first + outer, *self._pixel(row, column + pixel, i, j)]
+                return lambda begin, size: self.x[*at, tirx.Ramp(quad * QUAD + begin, 1, size)]
+
+            # A pixel's inputs meet all blocks before the next one's: fewer are held at a time.
+            for (block, pixel), one in sorted(sums.items(), key=lambda item: item[0][1]):
+                spread = self.dot.spread(inputs(pixel))
+                T.buffer_store(one, self.dot.add(one[lanes], spread, load(block)), [lanes])

@@ -8,7 +8,7 @@ import numpy as np
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from lcp_tvm.cpu.dot import QUAD, Dot, Integers
+from lcp_tvm.cpu.dot import QUAD, Dot, Integers, Load
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.integer_epilogue import finish_integer
 from lcp_tvm.cpu.kernels.writer import kernel, shared
@@ -36,11 +36,14 @@ def dense_int8_kernel(name: str, dense: Dense, dot: Dot) -> tirx.PrimFunc:
         ]
         y = made.buffer((dense.batch, dense.outputs), "int8")
         with made.body():
-            sums = T.sblock_alloc_buffer((vectors * lanes,), "int32", scope="local")
+            sums = T.sblock_alloc_buffer((vectors * lanes,), "int32")
 
-            def add(run: Any, number: Any, inputs: Any) -> None:
+            def add(run: Any, number: Any, quad: Load) -> None:
                 # Bytes without a sign are numbers plus 128.
-                spread = dot.spread(inputs if dot.dtype == "int8" else inputs ^ -128)
+                signed = dot.dtype == "int8"
+                spread = dot.spread(
+                    quad if signed else lambda begin, size: quad(begin, size) ^ -128
+                )
                 with T.unroll(0, vectors) as vector:
 
                     def load(begin: int, size: int) -> Any:
@@ -54,11 +57,23 @@ def dense_int8_kernel(name: str, dense: Dense, dot: Dot) -> tirx.PrimFunc:
                     zero = tirx.Broadcast(tirx.IntImm("int32", 0), lanes)
                     T.buffer_store(sums, zero, [tirx.Ramp(vector * lanes, 1, lanes)])
                 with T.serial(0, quads) as number:
-                    add(run, number, x[batch, tirx.Ramp(number * QUAD, 1, QUAD)])
-                if rest:
-                    last = [tirx.min(quads * QUAD + lane, dense.inputs - 1) for lane in range(QUAD)]
                     add(
-                        run, quads, tirx.Shuffle([x[batch, one] for one in last], list(range(QUAD)))
+                        run,
+                        number,
+                        lambda begin, size: x[batch, tirx.Ramp(number * QUAD + begin, 1, size)],
+                    )
+                if rest:
+                    # Weights beyond the last input are zero.
+                    last = [
+                        x[batch, tirx.min(quads * QUAD + lane, dense.inputs - 1)]
+                        for lane in range(QUAD)
+                    ]
+                    add(
+                        run,
+                        quads,
+                        lambda begin, size: tirx.Shuffle(
+                            last[begin : begin + size], list(range(size))
+                        ),
                     )
                 first = run * (vectors * lanes)
                 with T.unroll(0, vectors) as vector:

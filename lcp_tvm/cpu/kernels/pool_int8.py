@@ -21,7 +21,7 @@ def max_pool_int8_kernel(name: str, pool: Pool) -> tirx.PrimFunc:
     with kernel(name) as made:
         x, y = made.buffer(data.shape, data.dtype), made.buffer(out.shape, out.dtype)
         with made.body():
-            best = T.sblock_alloc_buffer((out.lanes,), out.dtype, scope="local")
+            best = T.sblock_alloc_buffer((out.lanes,), out.dtype)
             lowest = tirx.Broadcast(tirx.min_value(out.dtype), out.lanes)
             with rows_of(y, out) as (batch, block, row):  # noqa: SIM117
                 with T.serial(0, out.width) as column:
@@ -47,7 +47,7 @@ def sum_int8_kernel(
         operands = operands_of(made, steps, out, maps)
         y = made.buffer(out.shape, out.dtype)
         with made.body():
-            total = T.sblock_alloc_buffer((out.lanes,), "int32", scope="local")
+            total = T.sblock_alloc_buffer((out.lanes,), "int32")
             with shared(out.batch, out.blocks) as (batch, block):
                 zero_halo(y, out, batch, block)
                 T.buffer_store(total, tirx.Broadcast(tirx.IntImm("int32", 0), out.lanes), [lanes])

@@ -1,0 +1,153 @@
+"""Kernels of quantised maps compute the same integers on emulated ARM cores, within registers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+import tvm_ffi
+
+from lcp_tvm.cpu.blocked import Blocked, Halo
+from lcp_tvm.cpu.build import link_shared
+from lcp_tvm.cpu.core import CORES
+from lcp_tvm.cpu.dot import DOTS, QUAD, Dot
+from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.int8_tile import choose_int8_tile
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel
+from lcp_tvm.cpu.kernels.dense import Dense
+from lcp_tvm.cpu.kernels.pool import Pool
+from lcp_tvm.cpu.target import parse_target
+from tests.cpu.emulated import run_emulated
+from tests.cpu.kernels.int8_cases import (
+    Array,
+    Int8Case,
+    Numbers,
+    conv_case,
+    dense_case,
+    elementwise_case,
+    pool_case,
+    quantise_case,
+    sum_case,
+)
+
+BOARDS = {"arm:pynq": "cortex-a9", "arm:rpi3": "cortex-a53", "arm:rpi5": "cortex-a76"}
+"""Without and with dot products."""
+
+SHIFT, NARROW = Step("shift", (9,)), Step("clip", (-128, 127))
+STEPS = (Step("bias"), SHIFT, Step("leaky_relu", (3, 16, 5)), NARROW)
+SUM = (Step("bias"), Step("add", (7,)), SHIFT, NARROW)
+
+
+def cases(dot: Dot) -> Mapping[str, Int8Case]:
+    """Return kernels of all kinds."""
+
+    def layout(channels: int, size: int, around: int = 0, lanes: int = dot.lanes) -> Blocked:
+        return Blocked(1, channels, size, size, lanes, Halo(*[around] * 4), dot.dtype)
+
+    def conv(data: Blocked, out: Blocked, stride: int = 1, groups: int = 1) -> Conv:
+        return Conv(data, out, (3, 3), (stride,) * 2, (1, 1), (1, 1), groups, STEPS)
+
+    rng = np.random.default_rng(0)
+    any_, extreme = Numbers(rng, extreme=False), Numbers(rng, extreme=True)
+    plain = conv(layout(16, 6, 1), layout(10, 6))
+    added = Conv(plain.data, plain.out, (3, 3), (1, 1), (1, 1), (1, 1), 1, SUM, (layout(10, 6, 2),))
+    deep = conv(layout(18, 5, 1), layout(18, 5, 1), groups=18)
+    return {
+        "conv": conv_case(plain, Tile(4, 1), dot, any_),
+        "extreme": conv_case(plain, Tile(3, 1), dot, extreme),
+        "added": conv_case(added, Tile(2, 1), dot, any_),
+        "picture": conv_case(
+            conv(layout(3, 9, 1, QUAD), layout(16, 5), 2), Tile(2, 2), dot, extreme
+        ),
+        "deep": conv_case(deep, Tile(4, 1), dot, extreme),
+        "dense": dense_case(
+            Dense(1, 23, 11, dot.lanes, 2, (Step("bias"), SHIFT, NARROW)), dot, extreme
+        ),
+        "elementwise": elementwise_case(layout(9, 4), layout(9, 4, 1), SUM, (layout(9, 4),), any_),
+        "sum": sum_case(
+            layout(9, 4), layout(9, 1), (Step("multiply", (97,)), Step("bias"), SHIFT, NARROW), any_
+        ),
+        "pool": pool_case(
+            Pool(layout(9, 7), layout(9, 4), "max", (3, 3), (2, 2), (1, 1), Halo()), extreme
+        ),
+        "quantise": quantise_case(layout(3, 7, 1, QUAD), dot.lanes, any_),
+    }
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_kernels_give_numpys_integers(board: str, tmp_path: Path) -> None:
+    target, made = parse_target(board), cases(DOTS[BOARDS[board]])
+    module = tvm.IRModule({name: case.make(name) for name, case in made.items()})
+    compiled = tvm.compile(module, target=target.tvm_target())
+    library = tmp_path / "kernels.so"
+    compiled.export_library(
+        str(library),
+        fcompile=lambda output, objects, **_: link_shared(
+            [Path(one) for one in objects], target, Path(output)
+        ),
+    )
+    arguments = [str(library)]
+    for name, case in made.items():
+        tensors = [*case.arguments, case.empty()]
+        arguments += [name, str(len(tensors))]
+        for number, array in enumerate(tensors):
+            path = tmp_path / (f"{name}_{number}" if number + 1 < len(tensors) else name)
+            arguments += [str(path), *_described(array)]
+            array.tofile(path)
+    run_emulated(board, "run_functions.c", arguments, tmp_path)
+    for name, case in made.items():
+        empty = case.empty()
+        case.check(np.fromfile(tmp_path / name, empty.dtype).reshape(empty.shape))
+
+
+def _described(array: Array) -> list[str]:
+    kind = tvm_ffi.dtype(str(array.dtype))
+    return [str(one) for one in (int(kind.type_code), kind.bits, array.ndim, *array.shape)]
+
+
+PRODUCTS = re.compile(r"\t(sdot|smull2?|smlal2?|vmull\.s8|vmlal\.s8)\t")
+MACS = {"sdot": 16}
+"""That an instruction multiplies and adds; of the others 8."""
+
+MOST = {"cortex-a9": 0.40, "cortex-a53": 0.32, "cortex-a72": 0.32, "cortex-a76": 0.11}
+"""Instructions per multiply-accumulate of the innermost loop; of products alone 0.19, or 0.06."""
+
+
+@pytest.mark.parametrize("core", MOST)
+def test_the_inner_loop_stays_in_registers(core: str) -> None:
+    dot = DOTS[core]
+    data = Blocked(1, 64, 28, 28, dot.lanes, Halo(1, 1, 1, 1), dot.dtype)
+    out = Blocked(1, 64, 28, 28, dot.lanes, Halo(), dot.dtype)
+    conv = Conv(data, out, (3, 3), (1, 1), (1, 1), (1, 1), 1, (Step("bias"), SHIFT, NARROW))
+    tile = choose_int8_tile(conv, CORES[core], dot)
+    board = {"cortex-a9": "pynq", "cortex-a53": "rpi3", "cortex-a72": "rpi4", "cortex-a76": "rpi5"}
+    compiled = tvm.compile(
+        tvm.IRModule({"conv": conv_int8_kernel("conv", conv, tile, dot)}),
+        target=parse_target(f"arm:{board[core]}").tvm_target(),
+    )
+    loop = innermost_loop(compiled.mod.inspect_source("asm"))
+    stack = [line for line in loop if re.search(r"\[(sp|r11, #|x29, #)", line)]
+    vectors = [line for line in stack if re.search(r"\t[vqd]", line)]
+    assert vectors == []
+    products = [PRODUCTS.search(line) for line in loop]
+    macs = sum(MACS.get(found[1], 8) for found in products if found)
+    assert len(loop) <= MOST[core] * macs
+
+
+def innermost_loop(assembly: str) -> list[str]:
+    """Return the instructions of the loop of most products among those without loops inside."""
+    lines = assembly.splitlines()
+    labels = {line.partition(":")[0]: at for at, line in enumerate(lines) if line.startswith(".L")}
+    loops, begun = [], -1
+    for end, line in enumerate(lines):
+        found = re.search(r"^\t(?:b|bne|b\.\w+|cbn?z\t\w+,|tbn?z\t.*,)\t? ?(\.L\w+)$", line)
+        begin = labels.get(found[1], end) if found else end
+        if begin < end and begin > begun:
+            loops.append([one for one in lines[begin:end] if re.match(r"\t[a-z]", one)])
+            begun = begin
+    return max(loops, key=lambda loop: sum(bool(PRODUCTS.search(line)) for line in loop))
