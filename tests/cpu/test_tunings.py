@@ -15,7 +15,15 @@ from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.winograd import Winograd
 from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.cpu.templates import Choice, choices_of
-from lcp_tvm.cpu.tunings import Chooser, Layer, Tuning, cpu_tunings, store_tuning
+from lcp_tvm.cpu.tunings import (
+    SHIPPED,
+    Chooser,
+    Layer,
+    Tuning,
+    cpu_tunings,
+    shipped_tunings,
+    store_tuning,
+)
 from lcp_tvm.errors import InputError
 from lcp_tvm.tunings import read_tunings
 
@@ -109,3 +117,27 @@ def test_a_corrupt_line_is_told(path: Path, changes: dict[str, Any]) -> None:
 def test_every_kind_of_choice_survives(path: Path, choice: Choice) -> None:
     store_tuning(path, replace(TUNING, choice=choice))
     assert cpu_tunings(read_tunings(path), CPU)[Layer.of(CONV)].choice == choice
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_every_choice_that_is_shipped_is_faster_and_possible(path: Path) -> None:
+    processor = PROCESSORS[path.stem]
+    tunings = shipped_tunings([processor])
+    known = cpu_tunings(tunings, processor)
+    assert len(known) == len(list(tunings.lines()))
+    for layer, tuning in known.items():
+        size = layer.height, layer.width
+        conv = Conv(
+            Blocked(layer.batch, layer.inputs, *size, layer.lanes),
+            Blocked(layer.batch, layer.outputs, *size, processor.core.lanes),
+            *(layer.kernel, layer.strides, (0, 0), layer.dilation, layer.groups, ()),
+        )
+        assert Layer.of(conv) == layer
+        assert tuning.choice in choices_of(conv, processor.core)
+        assert tuning.ns <= tuning.model_ns
+
+
+def test_processors_of_the_same_float_code_share_what_is_shipped() -> None:
+    shared = [PROCESSORS["x86-64-v4"], PROCESSORS["x86-64-v4-vnni"]]
+    assert shipped_tunings(shared) == shipped_tunings(shared[:1])
+    assert shipped_tunings(shared[:1]).text
