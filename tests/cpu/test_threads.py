@@ -1,0 +1,67 @@
+"""Kernels share their work among threads, and give the same bits with any number of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax import op as R
+
+from tests.cpu.float_nets import Layers, float_net
+from tests.cpu.kernels.levels import target_of
+from tests.cpu.test_block import blocked, kernels_of
+
+LEVEL = "x86-64-v2"
+SHARE_ALL_CORES = -3  # TVM's number for threads that are bound to no core
+
+
+def in_threads(count: int, run: Callable[[], Any]) -> Any:
+    """Return what a thread with a pool of so many returns."""
+    done = []
+
+    def work() -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        ids = [str(cores[number % len(cores)]) for number in range(count)]
+        tvm.get_global_func("runtime.config_threadpool")(SHARE_ALL_CORES, count, ids)
+        assert tvm.get_global_func("runtime.NumThreads")() == count
+        done.append(run())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    (result,) = done
+    return result
+
+
+def every_kernel(net: Layers, x: Any) -> Any:
+    y = net(R.nn.relu(net.biased(x, 8)))
+    y = net(R.nn.relu(net.biased(y, 8)))
+    y = net(R.nn.max_pool2d(y, (2, 2), (2, 2)))
+    y = net(R.add(net.biased(y, 8), y))
+    y = net(R.concat([net.conv(y, 8, groups=8), net.biased(y, 8, 5, strides=1)], axis=1))
+    mean = net(R.mean(y, [2, 3], keepdims=True))
+    return y, net.dense(net.flat(mean), 9)
+
+
+@pytest.fixture(scope="module")
+def machine() -> relax.VirtualMachine:
+    module = blocked(float_net(every_kernel, (1, 3, 32, 32)), LEVEL)
+    # The first has chunks enough for threads, the second is shared chunk by chunk.
+    assert kernels_of(module).count("winograd_conv2d") == 2
+    return relax.VirtualMachine(tvm.compile(module, target=target_of(LEVEL)), tvm.cpu())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_bits_are_those_of_one_thread(machine: relax.VirtualMachine, count: int) -> None:
+    x = tvm.runtime.tensor(np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype("float32"))
+
+    def run() -> list[bytes]:
+        return [result.numpy().tobytes() for result in machine["main"](x)]
+
+    assert in_threads(count, run) == in_threads(1, run)
