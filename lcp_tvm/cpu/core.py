@@ -20,6 +20,7 @@ class Core:
     loads : vectors that are read in a cycle, broadcasts of one number included.
     broadcasts : whether a number must be read for each product, as on x86; NEON multiplies by a
         lane of a register, so one load serves as many inputs as there are lanes.
+    vmla : whether it adds rounded products, and can do no better.
     """
 
     lanes: int
@@ -28,6 +29,7 @@ class Core:
     latency: int
     loads: float
     broadcasts: bool
+    vmla: bool = False
 
 
 # Agner Fog's tables (Zen 4, Skylake and older); Arm's optimisation guides and, for the Cortex-A9,
@@ -40,7 +42,7 @@ CORES: Mapping[str, Core] = MappingProxyType(
         "x86-64-v4-vnni": Core(16, 32, 1.0, 4, 2.0, broadcasts=True),
         "aarch64": Core(4, 32, 1.0, 7, 1.0, broadcasts=False),
         "aarch64-dotprod": Core(4, 32, 2.0, 4, 2.0, broadcasts=False),
-        "cortex-a9": Core(4, 16, 0.5, 9, 0.5, broadcasts=False),
+        "cortex-a9": Core(4, 16, 0.5, 9, 0.5, broadcasts=False, vmla=True),
         "cortex-a53": Core(4, 32, 1.0, 8, 0.5, broadcasts=False),
         "cortex-a72": Core(4, 32, 1.0, 7, 1.0, broadcasts=False),
         "cortex-a76": Core(4, 32, 2.0, 4, 2.0, broadcasts=False),

@@ -30,22 +30,24 @@ def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
         if per_group % blocks:
             continue
         for columns in range(1, conv.out.width + 1):
-            if columns * blocks + blocks + _inputs(conv, columns) > core.registers:
+            if columns * blocks + _inputs(conv, columns, blocks, core) > core.registers:
                 break
-            yield Tile(columns, blocks)
+            yield Tile(columns, blocks, core.vmla and _by_lane(conv))
 
 
 def _by_lane(conv: Conv) -> bool:
     return conv.data.lanes == BY_LANE and not conv.depthwise
 
 
-def _inputs(conv: Conv, columns: int) -> int:
-    """Return the registers for inputs: LLVM keeps what neighbours of a picture's row share."""
+def _inputs(conv: Conv, columns: int, blocks: int, core: Core) -> int:
+    """Return the registers for weights and inputs."""
     if _by_lane(conv):
-        return columns
+        # LLVM reads the weights of all four inputs first; SSE has little to lose by it.
+        return columns + blocks * (1 if core.broadcasts else BY_LANE)
     if conv.data.lanes == 1 and conv.strides[1] == 1 and conv.kernel[1] <= UNROLLED:
-        return max(SPARE, columns + conv.kernel[1] - 1)
-    return SPARE
+        # It keeps what neighbours of a picture's row share.
+        return blocks + max(SPARE, columns + conv.kernel[1] - 1)
+    return blocks + SPARE
 
 
 def cycles(conv: Conv, tile: Tile, core: Core) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
@@ -16,6 +16,7 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.kernels.vmla import vmla, with_vmla
 from lcp_tvm.cpu.kernels.writer import (
     Kernel,
     Operand,
@@ -73,10 +74,14 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What is kept in registers: ``columns`` neighbouring pixels of ``blocks`` blocks."""
+    """What is kept in registers: ``columns`` neighbouring pixels of ``blocks`` blocks.
+
+    ``vmla`` says that products of four inputs are added by that instruction of ARMv7.
+    """
 
     columns: int
     blocks: int
+    vmla: bool = False
 
 
 def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -243,7 +248,13 @@ class _Writer:
         first = 0
         if conv.groups > 1:
             first = group * blocks // (conv.out.blocks // conv.groups) * per_group
-        with T.serial(0, per_group) as outer, T.serial(0, height) as i, T.serial(0, width) as j:
+        defined = with_vmla() if self.shape.vmla else nullcontext()
+        with (
+            defined,
+            T.serial(0, per_group) as outer,
+            T.serial(0, height) as i,
+            T.serial(0, width) as j,
+        ):
             weights = (group, outer, i, j)
             if inside == BY_LANE:
                 places = [(batch, first + outer, *pixel_of(i, j, one)) for one in range(columns)]
@@ -266,5 +277,9 @@ class _Writer:
             weight = T.bind(self.w[*weights, inner, block, tirx.Ramp(0, 1, lanes)])
             for pixel, vector in enumerate(inputs):
                 at = tirx.Ramp(place(block, pixel, 0), 1, lanes)
-                value = tirx.Broadcast(tirx.Shuffle([vector], [inner]), lanes)
-                T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
+                if self.shape.vmla:
+                    total = vmla(self.sums[at], weight, vector, inner)
+                else:
+                    value = tirx.Broadcast(tirx.Shuffle([vector], [inner]), lanes)
+                    total = self.sums[at] + value * weight
+                T.buffer_store(self.sums, total, [at])
