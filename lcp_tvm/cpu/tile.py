@@ -44,10 +44,12 @@ def _inputs(conv: Conv, columns: int, blocks: int, core: Core) -> int:
     if _by_lane(conv):
         # LLVM reads the weights of all four inputs first; SSE has little to lose by it.
         return columns + blocks * (1 if core.broadcasts else BY_LANE)
+    # Without one instruction for both, products are kept until they are added.
+    others = blocks + (columns * blocks if core.vmla else 0)
     if conv.data.lanes == 1 and conv.strides[1] == 1 and conv.kernel[1] <= UNROLLED:
-        # It keeps what neighbours of a picture's row share.
-        return blocks + max(SPARE, columns + conv.kernel[1] - 1)
-    return blocks + SPARE
+        # LLVM keeps what neighbours of a picture's row share.
+        return others + max(SPARE, columns + conv.kernel[1] - 1)
+    return others + SPARE
 
 
 def cycles(conv: Conv, tile: Tile, core: Core) -> float:
