@@ -113,13 +113,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": FORMAT + 1})
-    with pytest.raises(PackageError, match=r"format 3 is newer than 2.*update lcp-tvm"):
+    with pytest.raises(PackageError, match=r"format 4 is newer than 3.*update lcp-tvm"):
         read_package(path)
 
 
 def test_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": 1})
-    with pytest.raises(PackageError, match=r"format 1 is older than 2.*compile the network again"):
+    with pytest.raises(PackageError, match=r"format 1 is older than 3.*compile the network again"):
         read_package(path)
 
 
