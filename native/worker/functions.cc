@@ -62,7 +62,8 @@ std::vector<ffi::Tensor> TensorsOf(const ffi::Any& result, const std::string& na
 
 class Functions::Impl {
  public:
-  Impl(std::string folder, int threads) : files(std::move(folder)), team(threads), threads_(threads) {}
+  Impl(std::string folder, int threads)
+      : files(std::move(folder)), team(threads), threads_(threads) {}
 
   void Load(const std::string& name, const std::vector<std::string>& functions,
             const std::string& so, const std::string& vta) {

@@ -1,9 +1,9 @@
 // Threads that lend a hand: the parallel loops of a task's kernels have the cores that no other
 // task of the node has.
 //
-// TVM's own pool would have as many threads for each thread that calls it, each bound to a core, and
-// would keep them spinning. Here the threads of all tasks are no more than the node's cores, as far
-// as is known when a loop begins.
+// TVM's own pool would have as many threads for each thread that calls it, each bound to a core,
+// and would keep them spinning. Here the threads of all tasks are no more than the node's cores, as
+// far as is known when a loop begins.
 #ifndef LCP_TVM_WORKER_TEAM_H_
 #define LCP_TVM_WORKER_TEAM_H_
 
