@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
@@ -13,6 +14,12 @@ SPARE = 5
 
 UNROLLED = 5
 """Columns of a kernel, at most, for which LLVM writes a loop of one channel out."""
+
+WRITTEN_OUT = 60
+"""Products of a channel, at most, for which LLVM writes out loops of ARMv7's vmla."""
+
+KEPT = 9
+"""Weights of a channel, at most, that LLVM keeps from tile to tile where it writes loops out."""
 
 LOOP = 10
 """Cycles to begin a tile: its addresses, and branches that are not foreseen."""
@@ -30,9 +37,8 @@ def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
         if per_group % blocks:
             continue
         for columns in range(1, conv.out.width + 1):
-            if columns * blocks + _inputs(conv, columns, blocks, core) > core.registers:
-                break
-            yield Tile(columns, blocks, core.vmla and _by_lane(conv))
+            if columns * blocks + _inputs(conv, columns, blocks, core) <= core.registers:
+                yield Tile(columns, blocks, core.vmla)
 
 
 def _by_lane(conv: Conv) -> bool:
@@ -44,12 +50,17 @@ def _inputs(conv: Conv, columns: int, blocks: int, core: Core) -> int:
     if _by_lane(conv):
         # LLVM reads the weights of all four inputs first; SSE has little to lose by it.
         return columns + blocks * (1 if core.broadcasts else BY_LANE)
-    # Without one instruction for both, products are kept until they are added.
-    others = blocks + (columns * blocks if core.vmla else 0)
-    if conv.data.lanes == 1 and conv.strides[1] == 1 and conv.kernel[1] <= UNROLLED:
+    taps, width = math.prod(conv.kernel), conv.kernel[1]
+    if conv.depthwise and not core.broadcasts:
+        stays = taps <= KEPT and not (core.vmla and columns * taps > WRITTEN_OUT)
+        return (taps if stays else min(width, UNROLLED)) + SPARE + 1
+    if conv.data.lanes == 1 and conv.strides[1] == 1 and width <= UNROLLED:
         # LLVM keeps what neighbours of a picture's row share.
-        return others + max(SPARE, columns + conv.kernel[1] - 1)
-    return others + SPARE
+        shared = columns + width - 1
+        if core.broadcasts:
+            return blocks + max(SPARE, shared)
+        return blocks * width + shared + (2 if core.vmla else 4)
+    return blocks + SPARE
 
 
 def cycles(conv: Conv, tile: Tile, core: Core) -> float:

@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.vmla import vmla, with_vmla
+from lcp_tvm.cpu.kernels.vmla import vmla, vmla_by_lane, with_vmla
 from lcp_tvm.cpu.kernels.writer import (
     Kernel,
     Operand,
@@ -76,7 +76,7 @@ class Conv:
 class Tile:
     """What is kept in registers: ``columns`` neighbouring pixels of ``blocks`` blocks.
 
-    ``vmla`` says that products of four inputs are added by that instruction of ARMv7.
+    ``vmla`` says that products are added by that instruction of ARMv7.
     """
 
     columns: int
@@ -234,21 +234,19 @@ class _Writer:
                 + (halo.left - conv.padding[1]),
             ]  # fmt: skip
 
+        vector = tirx.Ramp(0, 1, lanes)
+        defined = with_vmla() if self.shape.vmla else nullcontext()
         if conv.depthwise:
-            with T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
-                with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
-                    at = place(0, pixel, lane)
-                    value = self.x[batch, group, *pixel_of(i, j, pixel), lane]
-                    T.buffer_store(
-                        self.sums, self.sums[at] + value * self.w[group, i, j, lane], [at]
-                    )
+            with defined, T.serial(0, height) as i, T.serial(0, width) as j:  # noqa: SIM117
+                with T.unroll(0, columns) as pixel:
+                    value = self.x[batch, group, *pixel_of(i, j, pixel), vector]
+                    self._add(place(0, pixel, 0), value, self.w[group, i, j, vector])
             return
         inside = conv.data.lanes
         per_group = conv.data.blocks // conv.groups
         first = 0
         if conv.groups > 1:
             first = group * blocks // (conv.out.blocks // conv.groups) * per_group
-        defined = with_vmla() if self.shape.vmla else nullcontext()
         with (
             defined,
             T.serial(0, per_group) as outer,
@@ -261,11 +259,19 @@ class _Writer:
                 self._add_by_lane(places, weights, place)
                 return
             with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:  # noqa: SIM117
-                with T.unroll(0, columns) as pixel, T.vectorized(0, lanes) as lane:
-                    at = place(block, pixel, lane)
+                with T.unroll(0, columns) as pixel:
                     value = self.x[batch, first + outer, *pixel_of(i, j, pixel), inner]
-                    weight = self.w[*weights, inner, block, lane]
-                    T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
+                    weight = self.w[*weights, inner, block, vector]
+                    self._add(place(block, pixel, 0), tirx.Broadcast(value, lanes), weight)
+
+    def _add(self, place: Any, value: Any, weight: Any) -> None:
+        """Add the products of two vectors to the sums from a place on."""
+        at = tirx.Ramp(place, 1, self.conv.out.lanes)
+        if self.shape.vmla:
+            total = vmla(self.sums[at], weight, value)
+        else:
+            total = self.sums[at] + value * weight
+        T.buffer_store(self.sums, total, [at])
 
     def _add_by_lane(
         self, places: list[tuple[Any, ...]], weights: tuple[Any, ...], place: Any
@@ -278,7 +284,7 @@ class _Writer:
             for pixel, vector in enumerate(inputs):
                 at = tirx.Ramp(place(block, pixel, 0), 1, lanes)
                 if self.shape.vmla:
-                    total = vmla(self.sums[at], weight, vector, inner)
+                    total = vmla_by_lane(self.sums[at], weight, vector, inner)
                 else:
                     value = tirx.Broadcast(tirx.Shuffle([vector], [inner]), lanes)
                     total = self.sums[at] + value * weight
