@@ -12,9 +12,17 @@ import math
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.kernels import by_lane
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
 from lcp_tvm.cpu.kernels.winograd import POINTS, Winograd, has_winograd, tiles_across
-from lcp_tvm.cpu.tile import LOOP, MOST_BLOCKS, choose_tile, cycles, step_cycles
+from lcp_tvm.cpu.tile import (
+    LOOP,
+    MOST_BLOCKS,
+    by_lane_inputs,
+    choose_tile,
+    cycles,
+    step_cycles,
+)
 
 WORTH = 0.9
 """Of the cycles of a way that needs less memory: one that saves less than a tenth is not taken."""
@@ -79,9 +87,16 @@ def plans_of(conv: Conv, outputs: int, core: Core) -> Iterator[Winograd]:
     for blocks in range(1, MOST_BLOCKS + 1):
         if conv.out.blocks % blocks:
             continue
-        for width in range(1, min((core.registers - SPARE) // blocks - 1, tiles) + 1):
+        for width in range(1, min(core.registers, tiles) + 1):
+            if width * blocks + _inputs(width, blocks, core) > core.registers:
+                break
             chunk = -(-tiles // (chunks * width)) * width
-            yield Winograd(outputs, Tile(width, blocks), chunk)
+            yield Winograd(outputs, Tile(width, blocks, core.vmla), chunk)
+
+
+def _inputs(width: int, blocks: int, core: Core) -> int:
+    """Return the registers for weights and inputs of a register tile."""
+    return by_lane_inputs(width, blocks, core) if core.lanes == by_lane.LANES else SPARE + blocks
 
 
 def winograd_cycles(conv: Conv, plan: Winograd, core: Core) -> float:

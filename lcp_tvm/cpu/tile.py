@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
-from lcp_tvm.cpu.kernels.conv import BY_LANE, Conv, Tile
+from lcp_tvm.cpu.kernels import by_lane
+from lcp_tvm.cpu.kernels.conv import Conv, Tile
 
 MOST_BLOCKS = 2
 SPARE = 5
@@ -42,14 +43,19 @@ def tiles_of(conv: Conv, core: Core) -> Iterator[Tile]:
 
 
 def _by_lane(conv: Conv) -> bool:
-    return conv.data.lanes == BY_LANE and not conv.depthwise
+    return conv.data.lanes == by_lane.LANES and not conv.depthwise
+
+
+def by_lane_inputs(columns: int, blocks: int, core: Core) -> int:
+    """Return the registers for weights and inputs of products of four inputs at a time."""
+    # LLVM reads the weights of all four inputs first; SSE has little to lose by it.
+    return columns + blocks * (1 if core.broadcasts else by_lane.LANES)
 
 
 def _inputs(conv: Conv, columns: int, blocks: int, core: Core) -> int:
     """Return the registers for weights and inputs."""
     if _by_lane(conv):
-        # LLVM reads the weights of all four inputs first; SSE has little to lose by it.
-        return columns + blocks * (1 if core.broadcasts else BY_LANE)
+        return by_lane_inputs(columns, blocks, core)
     taps, width = math.prod(conv.kernel), conv.kernel[1]
     if conv.depthwise and not core.broadcasts:
         stays = taps <= KEPT and not (core.vmla and columns * taps > WRITTEN_OUT)

@@ -67,6 +67,7 @@ void OutsideOfATaskALoopIsNotShared() {
 void TasksAtTheSameTimeGetTheirOwnShares() {
   Team team(4);
   std::vector<std::thread> tasks;
+  tasks.reserve(3);
   for (int task = 0; task < 3; ++task) {
     tasks.emplace_back([&team] {
       for (int i = 0; i < 1000; ++i) {

@@ -16,7 +16,9 @@ from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.vmla import vmla, vmla_by_lane, with_vmla
+from lcp_tvm.cpu.kernels import by_lane
+from lcp_tvm.cpu.kernels.by_lane import add_by_lane
+from lcp_tvm.cpu.kernels.vmla import vmla, with_vmla
 from lcp_tvm.cpu.kernels.writer import (
     Kernel,
     Operand,
@@ -28,11 +30,6 @@ from lcp_tvm.cpu.kernels.writer import (
 )
 
 ZERO = tirx.FloatImm("float32", 0.0)
-
-
-BY_LANE = 4
-"""Inputs of a block that are read as one vector: NEON multiplies by a lane of a register, and SSE
-has no load into all lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +251,15 @@ class _Writer:
             T.serial(0, width) as j,
         ):
             weights = (group, outer, i, j)
-            if inside == BY_LANE:
+            if inside == by_lane.LANES:
                 places = [(batch, first + outer, *pixel_of(i, j, one)) for one in range(columns)]
-                self._add_by_lane(places, weights, place)
+                add_by_lane(
+                    self.sums,
+                    [self.x[*one, vector] for one in places],
+                    lambda inner, block: self.w[*weights, inner, block, vector],
+                    blocks,
+                    self.shape.vmla,
+                )
                 return
             with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:  # noqa: SIM117
                 with T.unroll(0, columns) as pixel:
@@ -272,20 +275,3 @@ class _Writer:
         else:
             total = self.sums[at] + value * weight
         T.buffer_store(self.sums, total, [at])
-
-    def _add_by_lane(
-        self, places: list[tuple[Any, ...]], weights: tuple[Any, ...], place: Any
-    ) -> None:
-        """Read the inputs of a pixel as a vector, and multiply by its lanes one by one."""
-        lanes = self.conv.out.lanes
-        inputs = [T.bind(self.x[*one, tirx.Ramp(0, 1, BY_LANE)]) for one in places]
-        for inner, block in product(range(BY_LANE), range(self.shape.blocks)):
-            weight = T.bind(self.w[*weights, inner, block, tirx.Ramp(0, 1, lanes)])
-            for pixel, vector in enumerate(inputs):
-                at = tirx.Ramp(place(block, pixel, 0), 1, lanes)
-                if self.shape.vmla:
-                    total = vmla_by_lane(self.sums[at], weight, vector, inner)
-                else:
-                    value = tirx.Broadcast(tirx.Shuffle([vector], [inner]), lanes)
-                    total = self.sums[at] + value * weight
-                T.buffer_store(self.sums, total, [at])

@@ -11,7 +11,7 @@ Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 20
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
+from lcp_tvm.cpu.kernels import by_lane
+from lcp_tvm.cpu.kernels.by_lane import add_by_lane
 from lcp_tvm.cpu.kernels.conv import ZERO, Conv, Tile
+from lcp_tvm.cpu.kernels.vmla import with_vmla
 from lcp_tvm.cpu.kernels.writer import (
     Operand,
     kernel,
@@ -233,33 +236,35 @@ class _Writer:
 
     def multiply(self, group: Any, product: Any, first: Any) -> None:
         """Compute the sums of one product of a register tile."""
-        lanes, blocks, columns = self.conv.out.lanes, self.plan.tile.blocks, self.plan.tile.columns
-        chunk = self.plan.chunk
+        lanes, tile, chunk = self.conv.out.lanes, self.plan.tile, self.plan.chunk
+        vector = tirx.Ramp(0, 1, lanes)
 
-        def each(write: Callable[[Any, Any, Any], None]) -> None:
-            with T.unroll(0, blocks) as block, T.unroll(0, columns) as number:  # noqa: SIM117
-                with T.vectorized(0, lanes) as lane:
-                    write(block, number, lane)
+        def sum_at(block: Any, number: Any) -> Any:
+            return tirx.Ramp((block * tile.columns + number) * lanes, 1, lanes)
 
-        def place(block: Any, number: Any, lane: Any) -> Any:
-            return (block * columns + number) * lanes + lane
+        with T.unroll(0, tile.blocks) as block, T.unroll(0, tile.columns) as number:
+            T.buffer_store(self.sums, tirx.Broadcast(ZERO, lanes), [sum_at(block, number)])
+        defined = with_vmla() if tile.vmla else nullcontext()
+        with defined, T.serial(0, self.conv.data.blocks) as outer:
+            begin = (outer * chunk + first) * lanes
 
-        each(lambda *at: T.buffer_store(self.sums, ZERO, [place(*at)]))
-        with T.serial(0, self.conv.data.blocks) as outer, T.serial(0, lanes) as inner:
+            def weight(inner: Any, block: Any) -> Any:
+                return self.w[group, product, outer * lanes + inner, block, vector]
 
-            def add(block: Any, number: Any, lane: Any) -> None:
-                at = place(block, number, lane)
-                value = self.v[product, (outer * chunk + first + number) * lanes + inner]
-                weight = self.w[group, product, outer * lanes + inner, block, lane]
-                T.buffer_store(self.sums, self.sums[at] + value * weight, [at])
-
-            each(add)
-
-        def keep(block: Any, number: Any, lane: Any) -> None:
-            at = (block * chunk + first + number) * lanes + lane
-            T.buffer_store(self.m, self.sums[place(block, number, lane)], [product, at])
-
-        each(keep)
+            if lanes == by_lane.LANES:
+                places = [tirx.Ramp(begin + one * lanes, 1, lanes) for one in range(tile.columns)]
+                inputs = [self.v[product, one] for one in places]
+                add_by_lane(self.sums, inputs, weight, tile.blocks, tile.vmla)
+            else:
+                with T.serial(0, lanes) as inner, T.unroll(0, tile.blocks) as block:  # noqa: SIM117
+                    with T.unroll(0, tile.columns) as number:
+                        value = self.v[product, begin + number * lanes + inner]
+                        products = tirx.Broadcast(value, lanes) * weight(inner, block)
+                        at = sum_at(block, number)
+                        T.buffer_store(self.sums, self.sums[at] + products, [at])
+        with T.unroll(0, tile.blocks) as block, T.unroll(0, tile.columns) as number:
+            at = tirx.Ramp((block * chunk + first + number) * lanes, 1, lanes)
+            T.buffer_store(self.m, self.sums[sum_at(block, number)], [product, at])
 
     def finish(self, batch: Any, group: Any, first: Any) -> None:
         """Compute A^T m A of tiles, and what follows the convolution; store what is of the map."""

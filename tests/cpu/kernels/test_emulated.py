@@ -12,11 +12,13 @@ import tvm
 
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.build import link_shared
+from lcp_tvm.cpu.choose import plans_of, winograd_cycles
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
+from lcp_tvm.cpu.kernels.winograd import POINTS
 from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.cpu.tile import choose_tile
 from tests.cpu.emulated import EMULATED, run_emulated
@@ -30,6 +32,7 @@ from tests.cpu.kernels.cases import (
     mean_case,
     pool_case,
     unblock_case,
+    winograd_case,
 )
 
 AROUND = Halo(1, 1, 1, 1)
@@ -48,6 +51,9 @@ def cases_of(core: Core) -> Iterator[Case]:
         replace(full, out=data, groups=13, steps=CLIPPED, maps=()),
         replace(full, kernel=(1, 1), padding=(0, 0), steps=(), maps=()),
     ]
+    for outputs in POINTS:
+        plan = min(plans_of(full, outputs, core), key=lambda one: winograd_cycles(full, one, core))
+        yield winograd_case(full, plan, rng)
     half, twice = Blocked(2, 14, 5, 6, lanes), Blocked(2, 2 * lanes, 9, 11, lanes)
     wide = replace(twice, channels=4 * lanes)
     strided = replace(full, data=replace(wide, halo=AROUND), out=replace(half, channels=2 * lanes))
