@@ -81,11 +81,24 @@ def test_what_the_claims_rest_on_comes_first(scripts: Scripts) -> None:
 
 
 def test_a_command_says_all_that_a_network_is_made_of(scripts: Scripts) -> None:
-    run = scripts.variants.Run("resnet", "split8-pruned45", 3)
+    run = scripts.variants.Run("cifarnet", "split8-pruned45", 3)
     assert " ".join(run.command("/data", ("--epochs", "12"))) == (
-        "lcp-tvm train resnet-split8-3.onnx --split lcp:8 --fatten 0 --labels --prune 0.45 "
-        "--data /data --test /data --epochs 12 --seed 3 -o resnet-split8-pruned45-3.onnx"
+        "lcp-tvm train cifarnet-split8-3.onnx --split lcp:8 --fatten 0 --labels --prune 0.45 "
+        "--data /data --test /data --epochs 12 --seed 3 -o cifarnet-split8-pruned45-3.onnx"
     )
+
+
+def test_branches_of_a_resnet_learn_plain_pictures_and_the_answers_of_the_original(
+    scripts: Scripts,
+) -> None:
+    run = scripts.variants.Run("resnet", "split8", 3)
+    assert " ".join(run.command("/data", ())) == (
+        "lcp-tvm train resnet-original-3.onnx --split lcp:8 --fatten 0 --labels "
+        "--augment none --teacher resnet-original-3.onnx "
+        "--data /data --test /data --seed 3 -o resnet-split8-3.onnx"
+    )
+    original = scripts.variants.Run("resnet", "original", 3)
+    assert "--teacher" not in original.command("/data", ())
 
 
 def test_every_command_is_one_that_train_takes(scripts: Scripts) -> None:

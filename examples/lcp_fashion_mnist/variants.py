@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 BRANCHES = (2, 4, 8)
 FATTENED = (10, 20, 30, 40)
+UNDERFIT = ("resnet",)
+"""Networks without wide dense layers: narrow ones learn shifted pictures badly, so that they get
+pictures as they are, and the original's answers beside the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,15 @@ class Run:
         ----------
         settings : options that all runs have.
         """
-        return ["lcp-tvm", "train", self.model_file, *VARIANTS[self.variant].options,
-                "--data", data, "--test", data, *settings, "--seed", str(self.seed),
-                "-o", self.file]  # fmt: skip
+        options = (*VARIANTS[self.variant].options, *self._against_underfit())
+        return ["lcp-tvm", "train", self.model_file, *options, "--data", data, "--test", data,
+                *settings, "--seed", str(self.seed), "-o", self.file]  # fmt: skip
+
+    def _against_underfit(self) -> list[str]:
+        if self.network not in UNDERFIT or self.model is None:
+            return []
+        teacher = Run(self.network, "original", self.seed).file
+        return ["--augment", "none", "--teacher", teacher]
 
 
 _SPLITS = tuple(f"split{branches}" for branches in BRANCHES)
