@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lcp_tvm.cpu.processor import this_processor
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.rpc.program import Pace
 from tests.native.nodes import Nodes, a_frame, nodes, until
@@ -167,7 +168,8 @@ def test_a_node_introduces_itself() -> None:
     plan = branches(1)
     with nodes(plan, 1, memory_bytes=1 << 24, cores=2) as some:
         facts = json.loads(some.modules[0]["hello"]())
-        assert facts["protocol"] == 1
+        assert facts["protocol"] == 2
+        assert facts["processor"] == this_processor()
         assert facts["cores"] == 2
         assert facts["memory_bytes"] == facts["free_bytes"] == 1 << 24
         assert facts["config"] == "none"
