@@ -72,7 +72,8 @@ def test_it_says_what_it_is(machine: Machine) -> None:
     config = CONFIGS[machine]
     with emulated_agent(machine, config) as address, WorkerSession.connect(*address) as session:
         facts = FarNode(session).hello()
-    assert (facts.machine, facts.config) == (machine, config)
+    # An emulator has all that its family may have, dot products say.
+    assert (facts.processor.partition("-")[0], facts.config) == (machine, config)
 
 
 @pytest.mark.xdist_group("armv7l")
