@@ -7,6 +7,7 @@ by name (``call_dps_packed``) and does not hold are looked up when the library i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import tvm
+from tvm import relax
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.block_int8 import block_int8
@@ -28,6 +30,7 @@ from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.cpu.templates import Choose
 from lcp_tvm.errors import ModelError
+from lcp_tvm.relay_passes.rewrite import is_constant, short_name
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
 LINK_TIMEOUT_S = 600.0
@@ -71,7 +74,31 @@ def build_module(
 
 def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
+    if _share_weights(mod):
+        # Packed anew for tiles of each size they would not fit boards that tiles are made for.
+        return fuse_kernels(mod)
     return fuse_kernels(block_layouts(mod, core.lanes, choose or partial(choose_conv, core=core)))
+
+
+def _share_weights(mod: tvm.IRModule) -> bool:
+    """Whether functions read the same weights of a convolution, as tiles do."""
+    known: set[bytes] = set()
+    for function in mod.functions.values():
+        if not isinstance(function, relax.Function):
+            continue
+        own: set[bytes] = set()
+
+        def note(expr: relax.Expr, own: set[bytes] = own) -> None:
+            if isinstance(expr, relax.Call) and short_name(expr) == "conv2d":
+                weight = expr.args[1]
+                if is_constant(weight):
+                    own.add(hashlib.sha256(weight.value.numpy().tobytes()).digest())
+
+        relax.analysis.post_order_visit(function, note)
+        if known & own:
+            return True
+        known |= own
+    return False
 
 
 def int8_kernels(mod: tvm.IRModule, processor: Processor) -> tvm.IRModule:
