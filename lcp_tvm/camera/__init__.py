@@ -1,0 +1,1 @@
+"""A live camera whose frames are answered by several boards together."""
