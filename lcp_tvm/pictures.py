@@ -106,20 +106,32 @@ def _open(path: Path, mode: str) -> Image.Image:
         raise InputError(f"{path}: a damaged picture ({error})") from error
 
 
+def seen_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
+    """Return what the network sees of a picture: left, top, right, bottom as fractions of it."""
+    if preprocess.resize != "crop":
+        return 0.0, 0.0, 1.0, 1.0
+    scaled, (left, top, right, bottom) = _crop(width, height, preprocess)
+    return left / scaled[0], top / scaled[1], right / scaled[0], bottom / scaled[1]
+
+
+def _crop(
+    width: int, height: int, preprocess: Preprocess
+) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """Return the size that a picture is brought to, and the box in its middle that is taken."""
+    wanted_height, wanted_width = preprocess.size
+    ratio = round(min(preprocess.size) / CROP_SHARE) / min(width, height)
+    # A wide target may need more than the shorter side's ratio gives.
+    ratio = max(ratio, wanted_height / height, wanted_width / width)
+    scaled = max(wanted_width, round(width * ratio)), max(wanted_height, round(height * ratio))
+    left, top = (scaled[0] - wanted_width) // 2, (scaled[1] - wanted_height) // 2
+    return scaled, (left, top, left + wanted_width, top + wanted_height)
+
+
 def _resize(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
     height, width = preprocess.size
     if preprocess.resize == "crop":
-        shorter = min(picture.size)
-        ratio = round(min(height, width) / CROP_SHARE) / shorter
-        # A wide target may need more than the shorter side's ratio gives.
-        ratio = max(ratio, height / picture.height, width / picture.width)
-        scaled = (
-            max(width, round(picture.width * ratio)),
-            max(height, round(picture.height * ratio)),
-        )
-        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-        left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-        return picture.crop((left, top, left + width, top + height))
+        scaled, box = _crop(*picture.size, preprocess)
+        return picture.resize(scaled, Image.Resampling.BILINEAR).crop(box)
     if picture.size == (width, height):
         return picture
     return picture.resize((width, height), Image.Resampling.BILINEAR)

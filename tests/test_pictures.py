@@ -15,8 +15,10 @@ from lcp_tvm.pictures import (
     load_calibration,
     load_input,
     load_picture,
+    picture_pixels,
     read_labels,
     read_preprocess,
+    seen_box,
 )
 from lcp_tvm.preprocess import preprocess_from, preprocess_to
 
@@ -105,6 +107,21 @@ def test_crop_of_a_square_leaves_a_margin_of_an_eighth(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", pixels)
     found = load_picture(path, Preprocess(size=(56, 56), resize="crop"))
     assert found.min() == 1
+
+
+def test_the_box_that_a_network_sees_is_what_it_is_given() -> None:
+    """A ramp from 0 to 1: its first and last values say where the box begins and ends."""
+    ramp = np.tile(np.linspace(0, 255, 640).astype(np.uint8), (480, 1))
+    preprocess = Preprocess(size=(224, 224), resize="crop", channels="L")
+    seen = picture_pixels(Image.fromarray(ramp), preprocess) / 255
+    left, top, right, bottom = seen_box(640, 480, preprocess)
+    assert (left, right) == pytest.approx((seen.min(), seen.max()), abs=0.01)
+    assert (right - left) * 640 == pytest.approx((bottom - top) * 480, abs=2)
+    assert (top, bottom) == pytest.approx((1 / 16, 15 / 16), abs=0.01)
+
+
+def test_a_network_of_squashed_pictures_sees_all_of_them() -> None:
+    assert seen_box(640, 480, Preprocess(size=(224, 224))) == (0, 0, 1, 1)
 
 
 @pytest.mark.parametrize("size", [(10, 40), (40, 10), (1, 1)])

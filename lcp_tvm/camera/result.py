@@ -20,6 +20,7 @@ class Result:
     detections : of a detector, the best first; empty for a classifier.
     infer_ms : from when the cluster took the input until it had the outputs.
     answered_s : when the outputs had been read, by ``time.monotonic``.
+    seen : what the network saw of the frame (`lcp_tvm.pictures.seen_box`).
     """
 
     frame: Frame
@@ -28,6 +29,7 @@ class Result:
     detections: tuple[Detection, ...]
     infer_ms: float
     answered_s: float
+    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     @property
     def latency_ms(self) -> float:
