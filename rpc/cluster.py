@@ -16,7 +16,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from lcp_tvm.errors import LcpError
+from lcp_tvm.errors import InputError, LcpError
+from lcp_tvm.rpc.frames import Standing
 from lcp_tvm.rpc.front import TURN_MS, Front
 from lcp_tvm.rpc.inputs import Array, Input, Kept, inputs_of
 from lcp_tvm.rpc.run import Job, Outputs, Run
@@ -144,10 +145,45 @@ class Cluster(Front):
         run = self._opened()
         await self._loop.run_in_executor(self._jobs, run.keep, name, arrays, source)
 
+    @property
+    def limit(self) -> int:
+        """Frames that run at a time; others wait."""
+        return self._opened().limit
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return how it stands with all nodes."""
+        return self._opened().standings()
+
+    def leave_out(self, name: str) -> None:
+        """Do without a node until it is taken back; frames go on where the plan has others.
+
+        Raises
+        ------
+        InputError
+            There is no node of this name, or the plan cannot do without it.
+        """
+        self._opened().leave_out(self._number(name))
+
+    def take_back(self, name: str) -> None:
+        """Get a node back that was left out, or that is lost.
+
+        Raises
+        ------
+        InputError
+            There is no node of this name.
+        """
+        self._opened().take_back(self._number(name))
+
     async def stats(self) -> Statistics:
         """Ask all nodes what they have done since the last time."""
         run = self._opened()
         return await self._loop.run_in_executor(self._jobs, run.statistics)
+
+    def _number(self, name: str) -> int:
+        names = [standing.name for standing in self.standings()]
+        if name not in names:
+            raise InputError(f"{name}: no such board; there are {', '.join(names)}")
+        return names.index(name)
 
     def _start(self, job: Job) -> None:
         future = asyncio.ensure_future(self._work(job))

@@ -4,6 +4,10 @@
                   ^                  |----failed, too late, too many attempts--> Fail
                   `---- a node that the frame needs is lost: End, and again ----'
 
+    working --lost--> returning --restored--> working
+       |                 |  ^---take_back--- lost, after given_up
+       `---leave_out-----`---> left out --take_back--> returning
+
 A frame waits for its turn, for a route that all nodes know, and for nodes that are being restored.
 Every frame that is submitted ends in one Done or Fail, unless it is cancelled.
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lcp_tvm.errors import WorkerError
 from lcp_tvm.rpc.routes import ANYWHERE, Route, Router
@@ -22,6 +26,7 @@ MAX_ATTEMPTS = 3
 """A frame that so many nodes were lost under may be what ends them."""
 
 NOT_BEGUN = -1
+LEFT_OUT = "it was left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,17 @@ class Restore:
 
 Order = Begin | End | Done | Fail | Announce | Restore
 
+NodeState = Literal["working", "left out", "lost", "returning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a node; ``reason``: why it does not work, empty for one that does."""
+
+    name: str
+    state: NodeState
+    reason: str
+
 
 @dataclass(slots=True, eq=False)
 class Frames:
@@ -121,6 +137,7 @@ class Frames:
     _running: dict[int, Frame] = field(default_factory=dict)
     _announced: dict[Route, bool] = field(default_factory=dict)
     _to_restore: deque[int] = field(default_factory=deque)
+    _left_out: set[int] = field(default_factory=set)
     _submitted: int = 0
     _begun: int = 0
 
@@ -181,6 +198,42 @@ class Frames:
         """A node is gone, or silent."""
         if node in self.router.lost:
             return []
+        return [*self._lose(node, reason), *self._to_be_restored(node), *self._advance()]
+
+    def leave_out(self, node: int) -> list[Order]:
+        """Do without a node until it is taken back."""
+        self._left_out.add(node)
+        if node not in self.router.lost:
+            return [*self._lose(node, LEFT_OUT), *self._advance()]
+        self.router.lose(node, LEFT_OUT)
+        under_way = list(self._to_restore)[:1]  # that attempt comes to an end by itself
+        others = (other for other in list(self._to_restore)[1:] if other != node)
+        self._to_restore = deque([*under_way, *others])
+        return self._advance()
+
+    def take_back(self, node: int) -> list[Order]:
+        """Get a node back that was left out, or was given up."""
+        self._left_out.discard(node)
+        if node not in self.router.lost or node in self._to_restore:
+            return []
+        return self._to_be_restored(node)
+
+    def is_left_out(self, node: int) -> bool:
+        return node in self._left_out
+
+    def standing(self, node: int) -> Standing:
+        """Return how it stands with a node."""
+        state: NodeState = "working"
+        if node in self._left_out:
+            state = "left out"
+        elif node in self._to_restore:
+            state = "returning"
+        elif node in self.router.lost:
+            state = "lost"
+        return Standing(self.names[node], state, self.router.reason(node))
+
+    def _lose(self, node: int, reason: str) -> list[Order]:
+        """Take frames from a node, which begin again elsewhere."""
         self.router.lose(node, reason)
         for route, is_known in self._announced.items():
             if not is_known and self._takes_part(route, node):
@@ -199,14 +252,12 @@ class Frames:
                 frame.number = NOT_BEGUN
                 again.append(frame)
         self._waiting.extendleft(reversed(again))
-        self._to_restore.append(node)
-        if len(self._to_restore) == 1:
-            orders.append(Restore(node))
-        return orders + self._advance()
+        return orders
 
     def restored(self, node: int) -> list[Order]:
         """A node is there again, connected with all that are not lost."""
-        self.router.regain(node)
+        if node not in self._left_out:
+            self.router.regain(node)
         return self._restore_next()
 
     def given_up(self, node: int, reason: str) -> list[Order]:
@@ -224,6 +275,10 @@ class Frames:
         """Return the routes that a node must know before it is `restored`."""
         known = list(self._announced.items())
         return [route for route, is_known in known if is_known and self._takes_part(route, node)]
+
+    def _to_be_restored(self, node: int) -> list[Order]:
+        self._to_restore.append(node)
+        return [Restore(node)] if len(self._to_restore) == 1 else []
 
     def _restore_next(self) -> list[Order]:
         """Restore one node after the other, so that each is connected with those before it."""

@@ -94,7 +94,7 @@ class Router:
         self._cluster = cluster
         self.turns = turns_of(plan, machines.devices)
         self._needed = [self._bound_nodes(turn) for turn in range(self.turns)]
-        self._reasons: dict[int, str] = {}
+        self._reasons: dict[int, tuple[str, ...]] = {}
         self._routes: dict[tuple[int, int], Route] = {}
         self._known: dict[_Way, Route] = {}
         self._made = 0
@@ -107,10 +107,19 @@ class Router:
     def lose(self, node: int, reason: str) -> None:
         """Leave a node out of the routes; of one that is lost already, there is more to say."""
         if node in self._reasons:
-            self._reasons[node] += f"; {reason}"
+            self._reasons[node] = (self._reasons[node][0], reason)
         else:
-            self._reasons[node] = reason
+            self._reasons[node] = (reason,)
             self._change()
+
+    def reason(self, node: int) -> str:
+        """Return why a node is lost, and what has come of getting it back; empty if it is not."""
+        return "; ".join(self._reasons.get(node, ()))
+
+    def needs(self, node: int) -> bool:
+        """Whether no frame can be computed without a node and those that are lost."""
+        without = replace(self._machines, lost=self.lost | {node})
+        return all(self._missing(replica, without) is not None for replica in range(self.turns))
 
     def regain(self, node: int) -> None:
         """Take a node into the routes again."""
@@ -131,16 +140,17 @@ class Router:
         WorkerError
             The plan cannot do without a node that is lost; its name begins the message.
         """
-        whole = [replica for replica in range(self.turns) if self._missing(replica) is None]
+        missing = [self._missing(replica, self._machines) for replica in range(self.turns)]
+        whole = [replica for replica in range(self.turns) if missing[replica] is None]
         if not whole:
-            node = self._missing(turn % self.turns)
+            node = missing[turn % self.turns]
             assert node is not None
             raise WorkerError(
                 f"{self._names[node]}: it is lost, and the plan cannot do without it "
-                f"({self._reasons[node]})"
+                f"({self.reason(node)})"
             )
         replica = whole[turn % len(whole)]
-        devices = self._devices(replica)
+        devices = self._devices(replica, self._machines)
         if source is None or source in self.lost:
             source = devices[0] if devices else self._machines.gateway
         key = (replica, source)
@@ -176,21 +186,21 @@ class Router:
             return tuple(place_earliest(plan, cluster, self._reads, replica, source, lost))
         return tuple(deal_out(plan, machines, replica))
 
-    def _devices(self, replica: int) -> list[int]:
+    def _devices(self, replica: int, machines: Machines) -> list[int]:
         """Return a replica's devices, in the order of their numbers in the plan."""
         if any(task.device is None for task in self._plan.tasks):
-            return group(self._plan, self._machines, replica)
+            return group(self._plan, machines, replica)
         first = replica * self._plan.devices
         numbers = (first + device for device in range(self._plan.devices))
-        nodes = dict.fromkeys(number % self._machines.devices for number in numbers)
-        return [node for node in nodes if node not in self.lost]
+        nodes = dict.fromkeys(number % machines.devices for number in numbers)
+        return [node for node in nodes if node not in machines.lost]
 
-    def _missing(self, replica: int) -> int | None:
+    def _missing(self, replica: int, machines: Machines) -> int | None:
         """Return a node that is lost and without which a replica cannot compute a frame."""
-        missing = self._needed[replica] & self.lost
+        missing = self._needed[replica] & machines.lost
         if missing:
             return min(missing)
-        return None if self._devices(replica) else min(self.lost)
+        return None if self._devices(replica, machines) else min(machines.lost)
 
     def _bound_nodes(self, replica: int) -> frozenset[int]:
         bound = {bound_machine(self._plan, self._machines, t, replica) for t in self._plan.tasks}

@@ -33,6 +33,7 @@ from lcp_tvm.rpc.frames import (
     Inputs,
     Order,
     Restore,
+    Standing,
 )
 from lcp_tvm.rpc.inputs import Array, check_inputs
 from lcp_tvm.rpc.program import make_program
@@ -175,6 +176,30 @@ class Run:
         if self._settles.pop(frame, None) is not None:
             self._carry_out(self._frames.cancel(frame))
 
+    def leave_out(self, node: int) -> None:
+        """Do without a node, which is free again, until it is taken back.
+
+        Raises
+        ------
+        InputError
+            The plan cannot do without it.
+        """
+        if self.router.needs(node):
+            raise InputError(
+                f"{self.crew.names[node]}: the plan {self.plan.split} cannot do without it now; "
+                "take others back first, or switch to another split"
+            )
+        self._carry_out(self._frames.leave_out(node))
+        self.crew.nodes[node].cut()
+
+    def take_back(self, node: int) -> None:
+        """Get a node back that was left out, or did not come back by itself."""
+        self._carry_out(self._frames.take_back(node))
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Return how it stands with all nodes but the client."""
+        return tuple(map(self._frames.standing, range(len(self.crew.nodes))))
+
     def close(self) -> None:
         """End all frames; jobs under way come to an end."""
         self._closed = True
@@ -310,7 +335,8 @@ class Run:
                 self._set_up(number)
                 return lambda frames: self._restored(frames, number)
             except LcpError as error:
-                if self._closed or time.monotonic() > end:
+                unwanted = self._closed or self._frames.is_left_out(number)
+                if unwanted or time.monotonic() > end:
                     reason = str(error)
                     return lambda frames: frames.given_up(number, reason)
             time.sleep(RETRY_S)
@@ -318,6 +344,9 @@ class Run:
     def _restored(self, frames: Frames, number: int) -> list[Order]:
         """Take a node in, unless one of its new connections has broken already."""
         self._connecting = None
+        if frames.is_left_out(number):
+            self.crew.nodes[number].cut()
+            return frames.restored(number)
         return [Restore(number)] if self._broken else frames.restored(number)
 
     def _set_up(self, number: int) -> None:

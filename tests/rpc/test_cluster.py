@@ -428,6 +428,39 @@ def test_a_frame_is_redone_without_a_node_that_the_plan_can_do_without() -> None
     assert routes == [[0, 1, 2, 0, 3], [0, 2, 0, 2, 3]]
 
 
+def test_a_node_is_left_out_and_taken_back() -> None:
+    """Its session is cut, which frees it; taken back it has a new one."""
+    fake = FakeCrew(tiles(2, 2), compute_tile, devices=3)
+    x = np.ones((1, 3, 16, 16), np.float32)
+
+    async def main() -> None:
+        async with Cluster.on(fake.client.plan, fake.crew(), SOON) as c:
+            before = fake.nodes[1]
+            c.leave_out("edge-1")
+            assert [standing.state for standing in c.standings()].index("left out") == 1
+            await c.infer(x)
+            (*_, (route,)) = fake.client.called("route")
+            assert json.loads(route)["devices"] == [0, 2]
+            c.take_back("edge-1")
+            await until(lambda: {standing.state for standing in c.standings()} == {"working"})
+            assert fake.nodes[1] is not before
+            await c.infer(x)
+
+    run(main)
+
+
+def test_a_node_that_the_plan_needs_is_not_left_out(crew: FakeCrew) -> None:
+    async def main() -> None:
+        async with cluster(crew) as c:
+            with pytest.raises(InputError, match="edge-1: the plan lcp:2 cannot do without it now"):
+                c.leave_out("edge-1")
+            with pytest.raises(InputError, match="tile: no such board; there are edge-0, edge-1"):
+                c.take_back("tile")
+            assert scores(await c.infer(picture())) == score(1)
+
+    run(main)
+
+
 def test_statistics(crew: FakeCrew) -> None:
     """Of the nodes that are there, since the last time."""
     crew.nodes[0].counters["frames"] = [[0, 0, 5_000_000, 3_000_000, 1_000_000, 7, 9, 1, 0, 0]]

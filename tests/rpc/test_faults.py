@@ -27,6 +27,7 @@ from lcp_tvm.plan.plan import Policy
 from lcp_tvm.rpc.cluster import Cluster
 from lcp_tvm.rpc.launch import Launch
 from lcp_tvm.rpc.program import Pace
+from lcp_tvm.rpc.session import WorkerSession
 from lcp_tvm.rpc.settings import Settings
 from lcp_tvm.rpc.workers import Workers
 from tests.rpc.processes import WorkerProcess, worker_processes
@@ -165,6 +166,30 @@ def test_a_frame_that_needs_the_killed_worker_fails_with_its_name(
                 with pytest.raises(WorkerError, match=r"^edge-1: "):
                     await frame
             assert time.monotonic() - begun < DEADLINE_S
+
+    run(story())
+
+
+def test_a_board_that_is_left_out_is_free_and_comes_back(
+    nets: Callable[[str], Net], workers: list[WorkerProcess]
+) -> None:
+    """Frames under way are done elsewhere; meanwhile another orchestrator may take the board."""
+    net = nets("ftp:3x3@3")
+
+    async def story() -> None:
+        patient = settings(net, recovery_s=DEADLINE_S)
+        async with Cluster(net.package, members(workers), patient) as cluster:
+            frames = begin(cluster, net)
+            await under_way(frames)
+            cluster.leave_out("edge-1")
+            await all_right(frames, net)
+            await asyncio.to_thread(lambda: WorkerSession.connect(*workers[1].address).close())
+            cluster.take_back("edge-1")
+            while cluster.standings()[1].state != "working":
+                await asyncio.sleep(0.02)
+            await cluster.stats()
+            await right_again(cluster, net)
+            assert "edge-1" in {use.device for use in (await cluster.stats()).uses}
 
     run(story())
 

@@ -246,3 +246,93 @@ def test_inputs_that_a_lost_node_kept_are_lost_with_it() -> None:
     assert frames.lost(1, "killed") == [End(0), Restore(1)]
     (fail,) = frames.given_up(1, "gone")
     assert error_of(fail) == "edge-1: it is lost, and with it its inputs"
+
+
+def states(frames: Frames) -> list[str]:
+    return [frames.standing(node).state for node in range(len(frames.names) - 1)]
+
+
+def test_a_node_is_left_out_and_taken_back() -> None:
+    """leave_out -> End, Announce: nobody restores it; take_back -> Restore; then it has tasks."""
+    frames, frame = frames_of(tiles(2, 2)), a_frame()
+    frames.submit(frame)
+    end, announce = frames.leave_out(1)
+    assert end == End(0)
+    assert states(frames) == ["working", "left out", "working"]
+    assert frames.standing(1).reason == "it was left out"
+    (order,) = announced(frames, announce)
+    assert begun(order) == (frame, 1)
+    assert frames.done(1, ()) == [Done(frame, ())]
+    assert frames.lost(1, "its connection is gone") == []
+    assert frames.take_back(1) == [Restore(1)]
+    assert states(frames) == ["working", "returning", "working"]
+    assert frames.restored(1) == []
+    assert states(frames) == ["working"] * 3
+    assert frames.standing(1).reason == ""
+    frames.submit(again := a_frame())
+    assert again.route is not None
+    assert again.route.devices == (0, 1)
+
+
+def test_a_node_that_works_is_not_taken_back() -> None:
+    frames = frames_of(tiles(2, 2))
+    assert frames.take_back(1) == []
+    assert frames.lost(1, "killed") == [Restore(1)]
+    assert frames.take_back(1) == []
+
+
+def test_a_node_that_was_given_up_is_taken_back() -> None:
+    """Whatever was said of it before, the first reason and the last are told."""
+    frames = frames_of(tiles(2, 2))
+    frames.lost(1, "killed")
+    for attempt in ("nobody listens", "it is busy"):
+        frames.given_up(1, attempt)
+        assert frames.standing(1).state == "lost"
+        assert frames.take_back(1) == [Restore(1)]
+    assert frames.standing(1).reason == "killed; it is busy"
+
+
+def test_a_node_that_is_left_out_while_it_is_restored() -> None:
+    """lost, leave_out, restored: it stays out; the next one is restored."""
+    frames = frames_of(tiles(2, 2), devices=3)
+    assert frames.lost(1, "killed") == [Restore(1)]
+    assert frames.lost(2, "killed") == []
+    assert frames.leave_out(1) == []
+    assert frames.restored(1) == [Restore(2)]
+    assert states(frames) == ["working", "left out", "returning", "working"]
+    assert frames.leave_out(2) == []
+    assert frames.take_back(2) == []
+    assert frames.restored(2) == []
+    assert states(frames) == ["working", "left out", "working", "working"]
+
+
+def test_a_node_that_is_left_out_before_it_is_restored() -> None:
+    """It is not restored when its turn comes."""
+    frames = frames_of(tiles(2, 2), devices=3)
+    frames.lost(1, "killed")
+    frames.lost(2, "killed")
+    assert frames.leave_out(2) == []
+    assert frames.restored(1) == []
+    assert frames.take_back(2) == [Restore(2)]
+
+
+def test_frames_fail_when_the_node_that_they_wait_for_is_left_out() -> None:
+    frames, frame = frames_of(branches(2)), a_frame()
+    frames.lost(0, "killed")
+    frames.lost(1, "killed")
+    frames.submit(frame)
+    frames.leave_out(1)
+    (fail,) = frames.restored(0)
+    assert error_of(fail) == (
+        "edge-1: it is lost, and the plan cannot do without it (killed; it was left out)"
+    )
+
+
+def test_what_a_plan_can_do_without() -> None:
+    """Of tiles any device but not all; of bound branches none; of two replicas all of one."""
+    router = frames_of(tiles(2, 2)).router
+    assert [router.needs(node) for node in (0, 1, 2)] == [False, False, True]
+    router.lose(1, "killed")
+    assert router.needs(0)
+    assert all(frames_of(branches(2)).router.needs(node) for node in (0, 1, 2))
+    assert not frames_of(branches(2), devices=4).router.needs(3)

@@ -33,7 +33,7 @@ Step = tuple[str, int, int]
 """What happens, and two numbers that say to whom."""
 
 STEPS = ("submit", "submit", "done", "done", "failed", "lost", "link", "answer", "answer")
-STEPS += ("refuse", "expire", "cancel")
+STEPS += ("refuse", "expire", "cancel", "leave out", "take back")
 
 
 class Story:
@@ -69,6 +69,8 @@ class Story:
                     self.jobs.append(order)
         assert len(self.running) <= LIMIT
         assert len([job for job in self.jobs if isinstance(job, Restore)]) <= 1
+        left_out = {n for n in range(DEVICES + 1) if self.frames.is_left_out(n)}
+        assert left_out <= self.router.lost
         for frame in self.running.values():
             assert frame.route is not None
             assert not nodes_of(frame.route) & self.router.lost
@@ -88,6 +90,10 @@ class Story:
             self.follow(frames.lost(one % (DEVICES + 1), "killed"))
         elif what == "link" and one % (DEVICES + 1) != other % (DEVICES + 1):
             self.follow(frames.link(one % (DEVICES + 1), other % (DEVICES + 1)))
+        elif what == "leave out":
+            self.follow(frames.leave_out(one % (DEVICES + 1)))
+        elif what == "take back":
+            self.follow(frames.take_back(one % (DEVICES + 1)))
         elif what in ("answer", "refuse") and self.jobs:
             self.answer(what == "answer")
         elif what in ("expire", "cancel") and self.open:
