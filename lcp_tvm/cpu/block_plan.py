@@ -9,13 +9,14 @@ is in between. Blocks begin at convolutions and go on through what can work on t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tvm import relax
 
-from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.dataflow import Dataflow
+from lcp_tvm.cpu.epilogue import Kind, Step
 from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, short_name
 
 PICTURE_CHANNELS = 4
@@ -61,36 +62,27 @@ class BlockPlan:
     pooled: Mapping[relax.Var, tuple[relax.Var, tuple[int, int]]]
 
 
-def plan_blocks(bindings: Sequence[Any], results: Sequence[relax.Var], lanes: int) -> BlockPlan:
-    """Decide for bindings in order of computation; ``results`` are read from outside."""
-    planner = _Planner(bindings, results, lanes)
-    return planner.plan()
+def plan_blocks(flow: Dataflow, lanes: int) -> BlockPlan:
+    """Decide for the bindings of a function, in blocks of so many channels."""
+    return _Planner(flow, lanes).plan()
 
 
 class _Planner:
-    def __init__(self, bindings: Sequence[Any], results: Sequence[relax.Var], lanes: int) -> None:
-        self._bindings = {binding.var: binding.value for binding in bindings}
-        self._lanes = lanes
-        self._readers: dict[relax.Var, list[relax.Var | None]] = {}
-        for var, value in self._bindings.items():
-            for operand in operands_of(value):
-                if isinstance(operand, relax.Var):
-                    self._readers.setdefault(operand, []).append(var)
-        for result in results:
-            self._readers.setdefault(result, []).append(None)
+    def __init__(self, flow: Dataflow, lanes: int) -> None:
+        self._flow, self._lanes = flow, lanes
         self._claimed: set[relax.Var] = set()
 
     def plan(self) -> BlockPlan:
         # The later of two convolutions that are added takes the sum along.
         chains = [
             self._chain(var, value)
-            for var, value in reversed(self._bindings.items())
+            for var, value in reversed(self._flow.values.items())
             if self.is_conv(value) or self.is_dense(value)
         ]
         fused = {chain.last: chain for chain in chains}
         inside = frozenset(self._claimed - set(fused))
         blocked: set[relax.Var] = set()
-        for var, value in self._bindings.items():
+        for var, value in self._flow.values.items():
             if var in fused:
                 if self.is_conv(fused[var].call):
                     blocked.add(var)
@@ -108,10 +100,10 @@ class _Planner:
         self, var: relax.Var, blocked: set[relax.Var]
     ) -> tuple[relax.Var, tuple[int, int]] | None:
         """Return the max pool that alone reads a variable, each element at most once."""
-        readers = self._readers.get(var, [])
-        if len(readers) != 1 or readers[0] is None or readers[0] not in blocked:
+        reader = self._flow.reader_of(var)
+        if reader is None or reader not in blocked:
             return None
-        value = self._bindings[readers[0]]
+        value = self._flow.values[reader]
         if short_name(value) != "max_pool2d":
             return None
         high, wide = map(int, value.attrs.pool_size)
@@ -120,7 +112,7 @@ class _Planner:
         beside = list(map(int, value.attrs.strides)) == [high, wide]
         padded = any(map(int, value.attrs.padding))
         fits = rows * high <= have[2] and columns * wide <= have[3]
-        return (readers[0], (high, wide)) if beside and fits and not padded else None
+        return (reader, (high, wide)) if beside and fits and not padded else None
 
     def is_conv(self, value: Any) -> bool:
         """Say whether a convolution has a kernel of ours."""
@@ -146,13 +138,13 @@ class _Planner:
         self._claimed.add(first)
         last, steps, operands = first, [], []
         while True:
-            readers = self._readers.get(last, [])
-            if len(readers) != 1 or readers[0] is None or readers[0] in self._claimed:
+            reader = self._flow.reader_of(last)
+            if reader is None or reader in self._claimed:
                 break
-            found = self._step_on(self._bindings[readers[0]], last)
+            found = self._step_on(self._flow.values[reader], last)
             if found is None:
                 break
-            last = readers[0]
+            last = reader
             self._claimed.add(last)
             steps.append(found[0])
             operands += found[1]
@@ -175,12 +167,8 @@ class _Planner:
             return None
         other, shape = others[0], [int(size) for size in data.ty.shape]
         if is_constant(other):
-            sizes = [int(size) for size in other.value.shape]
-            aligned = [1] * (len(shape) - len(sizes)) + sizes
-            ones = [1] * (len(shape) - 2)
-            if aligned in ([1, shape[1], *ones], [1, 1, *ones]):
-                return Step("bias" if name == "add" else "scale"), [other]
-            return None
+            kind: Kind = "bias" if name == "add" else "scale"
+            return (Step(kind), [other]) if per_channel(other, data) else None
         is_map = len(shape) == _MAP
         if name == "add" and is_map and [int(size) for size in other.ty.shape] == shape:
             return Step("add"), [other]
@@ -209,6 +197,15 @@ class _Planner:
             whole = all(int(one.ty.shape[1]) % self._lanes == 0 for one in operands)
             return int(value.attrs.axis) == 1 and whole and len(variables) == len(operands)
         return self._step(value, blocked) is not None
+
+
+def per_channel(constant: Any, data: relax.Var) -> bool:
+    """Say whether a constant has a number for all, or one for each channel."""
+    shape = [int(size) for size in data.ty.shape]
+    sizes = [int(size) for size in constant.value.shape]
+    aligned = [1] * (len(shape) - len(sizes)) + sizes
+    ones = [1] * (len(shape) - 2)
+    return aligned in ([1, shape[1], *ones], [1, 1, *ones])
 
 
 def _of_constant(call: relax.Call) -> bool:

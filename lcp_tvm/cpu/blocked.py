@@ -58,7 +58,7 @@ class Blocked:
     @property
     def zero(self) -> int:
         """What stands for the number zero."""
-        return 128 if self.dtype == "uint8" else 0
+        return zero_of(self.dtype)
 
     @property
     def blocks(self) -> int:
@@ -79,3 +79,8 @@ class Blocked:
     def shape(self) -> tuple[int, int, int, int, int]:
         """Sizes of the buffer."""
         return (self.batch, self.blocks, self.rows, self.columns, self.lanes)
+
+
+def zero_of(dtype: Dtype) -> int:
+    """Return what stands for the number zero."""
+    return 128 if dtype == "uint8" else 0

@@ -9,15 +9,16 @@ A chain begins at sums, or at a map that becomes int32, and ends with the int8 m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tvm import relax
 
-from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS
+from lcp_tvm.cpu.block_plan import PICTURE_CHANNELS, per_channel
+from lcp_tvm.cpu.dataflow import Dataflow
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, short_name
+from lcp_tvm.relay_passes.rewrite import is_constant, short_name
 
 Head = Literal["conv", "dense", "sum", "map", "quantise"]
 _MAP = 4  # dimensions of a map
@@ -46,30 +47,20 @@ class Chain:
 
 
 def plan_integers(
-    bindings: Sequence[Any], results: Sequence[relax.Var], lanes: int
+    flow: Dataflow, lanes: int
 ) -> tuple[Mapping[relax.Var, Chain], frozenset[relax.Var]]:
     """Return chains by the variable they end with, and the variables inside of them.
 
     Parameters
     ----------
-    bindings : in order of computation; ``results`` are read from outside.
     lanes : channels of a block.
     """
-    planner = _Planner(bindings, results, lanes)
-    return planner.plan()
+    return _Planner(flow, lanes).plan()
 
 
 class _Planner:
-    def __init__(self, bindings: Sequence[Any], results: Sequence[relax.Var], lanes: int) -> None:
-        self._values = {binding.var: binding.value for binding in bindings}
-        self._lanes = lanes
-        self._readers: dict[relax.Var, list[relax.Var | None]] = {}
-        for var, value in self._values.items():
-            for operand in operands_of(value):
-                if isinstance(operand, relax.Var):
-                    self._readers.setdefault(operand, []).append(var)
-        for result in results:
-            self._readers.setdefault(result, []).append(None)
+    def __init__(self, flow: Dataflow, lanes: int) -> None:
+        self._flow, self._values, self._lanes = flow, flow.values, lanes
         self._claimed: set[relax.Var] = set()
 
     def plan(self) -> tuple[Mapping[relax.Var, Chain], frozenset[relax.Var]]:
@@ -161,8 +152,8 @@ class _Planner:
         return Chain("quantise", call, call.args[0], last, (step,), ())
 
     def _reader(self, var: relax.Var) -> relax.Var | None:
-        readers = self._readers.get(var, [])
-        return readers[0] if len(readers) == 1 and readers[0] not in self._claimed else None
+        reader = self._flow.reader_of(var)
+        return None if reader in self._claimed else reader
 
     def _steps(
         self, last: relax.Var, claimed: list[relax.Var]
@@ -210,7 +201,7 @@ class _Planner:
                 return Step("multiply", (number,)), None
             return Step("shift", (number if name == "right_shift" else -number,)), None
         if is_constant(other):
-            return (Step("bias"), other) if _per_channel(other, data) else None
+            return (Step("bias"), other) if per_channel(other, data) else None
         return self._added_map(other, data, claimed)
 
     def _added_map(
@@ -228,12 +219,12 @@ class _Planner:
         if list(other.ty.shape) != list(data.ty.shape):
             return None
         if not any(one in claimed or one in self._claimed for one in inside):
-            claimed += [one for one in inside if len(self._readers[one]) == 1]
+            claimed += [one for one in inside if len(self._flow.readers_of(one)) == 1]
         return Step("add", (places,)), value.args[0]
 
     def _leak(self, data: relax.Var) -> tuple[list[relax.Var], Step] | None:
         """maximum(right_shift(add(multiply(data, m), c), k), data)"""
-        readers = self._readers.get(data, [])
+        readers = self._flow.readers_of(data)
         if len(readers) != 2 or None in readers:
             return None
         product = next(
@@ -276,15 +267,6 @@ def _scalar(value: Any) -> float | None:
     if not is_constant(value) or math.prod(map(int, value.value.shape)) != 1:
         return None
     return float(value.value.numpy().reshape(-1)[0])
-
-
-def _per_channel(constant: Any, data: relax.Var) -> bool:
-    """Say whether a constant has a number for all, or one for each channel."""
-    shape = [int(size) for size in data.ty.shape]
-    sizes = [int(size) for size in constant.value.shape]
-    aligned = [1] * (len(shape) - len(sizes)) + sizes
-    ones = [1] * (len(shape) - 2)
-    return aligned in ([1, shape[1], *ones], [1, 1, *ones])
 
 
 def _bounds(clip: relax.Call) -> tuple[float, float]:

@@ -8,7 +8,13 @@ from typing import Any
 import tvm
 from tvm import relax, tirx
 
-from lcp_tvm.cpu.blocked import Halo
+from lcp_tvm.cpu.blocked import Blocked, Halo
+from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.kernels.dense import Dense
+
+VECTORS = 8
+"""Of outputs of a dense layer that are summed up at a time."""
 
 
 class Kernels:
@@ -34,6 +40,17 @@ class Kernels:
             self.module[var] = function
             self._made[stem, key] = var
         return self._made[stem, key]
+
+
+def with_kernels(
+    module: tvm.IRModule, rewrite: Callable[[relax.Function, Kernels], relax.Function]
+) -> tvm.IRModule:
+    """Rewrite every Relax function of a module over kernels."""
+    kernels = Kernels(module)
+    for name, function in module.functions.items():
+        if isinstance(function, relax.Function):
+            kernels.module[name] = rewrite(function, kernels)
+    return relax.transform.DeadCodeElimination()(kernels.module)
 
 
 class KernelBody:
@@ -85,6 +102,35 @@ def padding_of(call: relax.Call) -> Halo:
     last_row = (rows - 1) * down + (kernel[0] - 1) * dilation[0] - top
     last_column = (columns - 1) * across + (kernel[1] - 1) * dilation[1] - left
     return Halo(top, left, max(0, last_row - height + 1), max(0, last_column - width + 1))
+
+
+def conv_of(
+    call: relax.Call,
+    data: Blocked,
+    out: Blocked,
+    steps: tuple[Step, ...],
+    maps: tuple[Blocked, ...],
+) -> Conv:
+    """Return a conv2d between layouts, and what follows it."""
+    attrs, (_, _, height, width) = call.attrs, (int(one) for one in call.args[1].value.shape)
+    top, left = (int(one) for one in attrs.padding[:2])
+    return Conv(
+        data,
+        out,
+        (height, width),
+        pair(attrs.strides),
+        (top, left),
+        pair(attrs.dilation),
+        int(attrs.groups),
+        steps,
+        maps,
+    )
+
+
+def dense_of(call: relax.Call, lanes: int, steps: tuple[Step, ...]) -> Dense:
+    """Return a product of matrices, and what follows it."""
+    (batch, inputs), outputs = pair(call.args[0].ty.shape), int(call.args[1].value.shape[1])
+    return Dense(batch, inputs, outputs, lanes, min(VECTORS, -(-outputs // lanes)), steps)
 
 
 def pair(values: Any) -> tuple[int, int]:
