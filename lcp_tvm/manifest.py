@@ -56,7 +56,7 @@ class PictureFormat:
     std: tuple[float, ...]
     scale: float
     channels: Literal["RGB", "BGR", "L"]
-    resize: Literal["squash", "crop"]
+    resize: Literal["squash", "crop", "pad"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _picture(read: _Reader, values: Mapping[str, Any]) -> PictureFormat:
         std=tuple(read.get(values, "std", lambda v: _is_numbers(v) and all(v))),
         scale=read.get(values, "scale", _is_number),
         channels=read.get(values, "channels", lambda v: v in ("RGB", "BGR", "L")),
-        resize=read.get(values, "resize", lambda v: v in ("squash", "crop")),
+        resize=read.get(values, "resize", lambda v: v in ("squash", "crop", "pad")),
     )
 
 

@@ -18,7 +18,8 @@ class Preprocess:
     mean, std : per channel, in units of the scaled value; one entry stands for all channels.
     scale : factor on the 0..255 pixel value before mean and std, e.g. ``1/255``.
     channels : channel order of the input; "L" is one grey channel.
-    resize : "squash" to the size, or "crop": the shorter side to size / 0.875, then the centre.
+    resize : "squash" to the size; "crop": the shorter side to size / 0.875, then the centre; or
+        "pad": as large as fits, with black below or to the right.
     """
 
     size: tuple[int, int]
@@ -26,7 +27,7 @@ class Preprocess:
     std: tuple[float, ...] = (1.0,)
     scale: float = 1.0 / 255.0
     channels: Literal["RGB", "BGR", "L"] = "RGB"
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Literal["squash", "crop", "pad"] = "squash"
 
 
 @dataclass(frozen=True, slots=True)

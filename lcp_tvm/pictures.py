@@ -31,7 +31,7 @@ def load_input(path: Path | str, preprocess: Preprocess, dtype: str) -> Array | 
     ------
     InputError : as `load_picture`.
     """
-    return (load_pixels if dtype == "uint8" else load_picture)(path, preprocess)
+    return picture_input(open_picture(path, preprocess), preprocess, dtype)
 
 
 def load_picture(path: Path | str, preprocess: Preprocess) -> Array:
@@ -50,9 +50,7 @@ def load_picture(path: Path | str, preprocess: Preprocess) -> Array:
     ------
     InputError : no such file, not a picture, or more than ``MAX_PIXELS`` pixels.
     """
-    values = load_pixels(path, preprocess).astype(np.float32)
-    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
-    return (values * np.float32(preprocess.scale) - mean) / std
+    return _normalised(load_pixels(path, preprocess), preprocess)
 
 
 def load_pixels(path: Path | str, preprocess: Preprocess) -> Pixels:
@@ -62,7 +60,13 @@ def load_pixels(path: Path | str, preprocess: Preprocess) -> Pixels:
     ------
     InputError : as `load_picture`.
     """
-    return picture_pixels(_open(Path(path), _mode(preprocess)), preprocess)[None]
+    return picture_pixels(open_picture(path, preprocess), preprocess)[None]
+
+
+def picture_input(picture: Image.Image, preprocess: Preprocess, dtype: str) -> Array | Pixels:
+    """Return a decoded picture as a plan's input of a type, as `load_input` does."""
+    pixels = picture_pixels(picture, preprocess)[None]
+    return pixels if dtype == "uint8" else _normalised(pixels, preprocess)
 
 
 def picture_pixels(picture: Image.Image, preprocess: Preprocess) -> Pixels:
@@ -75,12 +79,23 @@ def picture_pixels(picture: Image.Image, preprocess: Preprocess) -> Pixels:
     return np.ascontiguousarray(values)
 
 
+def _normalised(pixels: Pixels, preprocess: Preprocess) -> Array:
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    return (pixels.astype(np.float32) * np.float32(preprocess.scale) - mean) / std
+
+
 def _mode(preprocess: Preprocess) -> str:
     return "L" if preprocess.channels == "L" else "RGB"
 
 
-def _open(path: Path, mode: str) -> Image.Image:
-    """Decode a picture in ``mode``, bounded in size and the right way up."""
+def open_picture(path: Path | str, preprocess: Preprocess) -> Image.Image:
+    """Decode a picture file in the network's colours, the right way up.
+
+    Raises
+    ------
+    InputError : as `load_picture`.
+    """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such picture'}")
     try:
@@ -97,7 +112,7 @@ def _open(path: Path, mode: str) -> Image.Image:
                 # Pillow would clip 16-bit grey to 255 instead of scaling it.
                 grey = np.asarray(picture, np.float32) / 257
                 picture = Image.fromarray(np.clip(grey.round(), 0, 255).astype(np.uint8))
-            return picture.convert(mode)
+            return picture.convert(_mode(preprocess))
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too many pixels, at most {MAX_PIXELS} are read") from error
     except UnidentifiedImageError as error:
@@ -107,18 +122,25 @@ def _open(path: Path, mode: str) -> Image.Image:
 
 
 def seen_box(width: int, height: int, preprocess: Preprocess) -> tuple[float, float, float, float]:
-    """Return what the network sees of a picture: left, top, right, bottom as fractions of it."""
-    if preprocess.resize != "crop":
-        return 0.0, 0.0, 1.0, 1.0
-    scaled, (left, top, right, bottom) = _crop(width, height, preprocess)
+    """Return what the network sees of a picture: left, top, right, bottom as fractions of it.
+
+    A padded picture is seen with its border, so right or bottom are beyond 1.
+    """
+    scaled, (left, top, right, bottom) = _fit(width, height, preprocess)
     return left / scaled[0], top / scaled[1], right / scaled[0], bottom / scaled[1]
 
 
-def _crop(
+def _fit(
     width: int, height: int, preprocess: Preprocess
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """Return the size that a picture is brought to, and the box in its middle that is taken."""
+    """Return the size that a picture is brought to, and the box of it that is taken."""
     wanted_height, wanted_width = preprocess.size
+    whole = (0, 0, wanted_width, wanted_height)
+    if preprocess.resize == "squash":
+        return (wanted_width, wanted_height), whole
+    if preprocess.resize == "pad":
+        ratio = min(wanted_width / width, wanted_height / height)
+        return (max(1, round(width * ratio)), max(1, round(height * ratio))), whole
     ratio = round(min(preprocess.size) / CROP_SHARE) / min(width, height)
     # A wide target may need more than the shorter side's ratio gives.
     ratio = max(ratio, wanted_height / height, wanted_width / width)
@@ -128,13 +150,10 @@ def _crop(
 
 
 def _resize(picture: Image.Image, preprocess: Preprocess) -> Image.Image:
-    height, width = preprocess.size
-    if preprocess.resize == "crop":
-        scaled, box = _crop(*picture.size, preprocess)
-        return picture.resize(scaled, Image.Resampling.BILINEAR).crop(box)
-    if picture.size == (width, height):
-        return picture
-    return picture.resize((width, height), Image.Resampling.BILINEAR)
+    scaled, box = _fit(*picture.size, preprocess)
+    if picture.size != scaled:
+        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
+    return picture.crop(box)  # what lies beyond the picture is black
 
 
 def load_calibration(

@@ -12,7 +12,7 @@ from lcp_tvm.errors import InputError
 from lcp_tvm.network import Preprocess
 
 CHANNEL_COUNT = {"RGB": 3, "BGR": 3, "L": 1}
-_CHOICES = {"channels": tuple(CHANNEL_COUNT), "resize": ("squash", "crop")}
+_CHOICES = {"channels": tuple(CHANNEL_COUNT), "resize": ("squash", "crop", "pad")}
 _KEYS = tuple(field.name for field in fields(Preprocess))
 
 

@@ -124,6 +124,26 @@ def test_a_network_of_squashed_pictures_sees_all_of_them() -> None:
     assert seen_box(640, 480, Preprocess(size=(224, 224))) == (0, 0, 1, 1)
 
 
+def test_a_padded_picture_keeps_its_shape_and_is_black_below() -> None:
+    """100 wide, 50 high: half of a square; the network sees it twice as high as it is."""
+    white = Image.fromarray(np.full((50, 100, 3), 255, np.uint8))
+    preprocess = Preprocess(size=(32, 32), resize="pad")
+    found = picture_pixels(white, preprocess)
+    assert found[:, :16].min() == 255
+    assert found[:, 16:].max() == 0
+    assert seen_box(100, 50, preprocess) == (0, 0, 1, 2)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 5000), (5000, 1), (7, 3), (33, 32)])
+def test_pad_reaches_its_size_from_any(width: int, height: int) -> None:
+    preprocess = Preprocess(size=(16, 24), resize="pad")
+    found = picture_pixels(Image.new("RGB", (width, height), "white"), preprocess)
+    assert found.shape == (3, 16, 24)
+    _, _, right, bottom = seen_box(width, height, preprocess)
+    rows, columns = found[0].any(axis=1).sum(), found[0].any(axis=0).sum()
+    assert (rows, columns) == pytest.approx((16 / bottom, 24 / right))
+
+
 @pytest.mark.parametrize("size", [(10, 40), (40, 10), (1, 1)])
 def test_crop_reaches_any_size(size: tuple[int, int], tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", np.full((20, 30, 3), 255))
@@ -277,7 +297,7 @@ def test_preprocessing_from_toml(tmp_path: Path) -> None:
         ("size = [1, 2]\nstd = 0", "std must not be 0"),
         ("size = [1, 2]\nmean = [1, 2]", "mean has 2 entries; channels = 'RGB' needs 1 or 3"),
         ("size = [1, 2]\nchannels = 'GRAY'", "channels is 'GRAY', not 'RGB' or 'BGR' or 'L'"),
-        ("size = [1, 2]\nresize = 'fit'", "resize is 'fit', not 'squash' or 'crop'"),
+        ("size = [1, 2]\nresize = 'fit'", "resize is 'fit', not 'squash' or 'crop' or 'pad'"),
         ("size = [", "not TOML"),
     ],
 )
