@@ -12,6 +12,9 @@ Kind = Literal["bias", "add", "scale", "relu", "clip", "leaky_relu", "multiply",
 Load = Callable[[int], Any]
 """Gives the element of the kernel's n-th extra operand that belongs to the element at hand."""
 
+Operations = Mapping[Kind, Callable[[Any, Any, tuple[float, ...]], Any]]
+"""Give the expression of an element, or a vector, its operand and a step's numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -35,14 +38,14 @@ class Step:
         return self.kind in ("bias", "add", "scale")
 
 
-def finish(value: Any, steps: tuple[Step, ...], load: Load) -> Any:
-    """Return the expression of an element after all steps."""
+def finish(value: Any, steps: tuple[Step, ...], load: Load, operations: Operations) -> Any:
+    """Return the expression of an element, or a vector, after all steps."""
     operand = 0
     for step in steps:
         other = None
         if step.has_operand:
             other, operand = load(operand), operand + 1
-        value = _APPLY[step.kind](value, other, step.numbers)
+        value = operations[step.kind](value, other, step.numbers)
     return value
 
 
@@ -55,7 +58,7 @@ def _clip(value: Any, _: Any, numbers: tuple[float, ...]) -> Any:
     return tirx.min(tirx.max(value, low), high)
 
 
-_APPLY: Mapping[Kind, Callable[[Any, Any, tuple[float, ...]], Any]] = {
+FLOATS: Operations = {
     "bias": lambda value, other, _: value + other,
     "add": lambda value, other, _: value + other,
     "scale": lambda value, other, _: value * other,

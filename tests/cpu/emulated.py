@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import tvm_ffi
 
 from lcp_tvm.cpu.build import run_zig
 from lcp_tvm.cpu.target import parse_target
+
+Array = npt.NDArray[Any]
 
 EMULATED = {
     "arm:pynq": ("qemu-arm-static", Path("/usr/arm-linux-gnueabihf")),
@@ -38,3 +43,27 @@ def run_emulated(text: str, source: str, arguments: Sequence[str], folder: Path)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def run_functions(
+    text: str, library: Path, calls: Mapping[str, Sequence[Array]], folder: Path
+) -> dict[str, Array]:
+    """Call functions of a target's library, and return their results.
+
+    Parameters
+    ----------
+    calls : arguments by function; the last is what the result is before.
+    """
+    arguments = [str(library)]
+    for name, tensors in calls.items():
+        arguments += [name, str(len(tensors))]
+        for number, values in enumerate(tensors, 1 - len(tensors)):
+            path, kind = folder / f"{name}{number}", tvm_ffi.dtype(str(values.dtype))
+            values.tofile(path)
+            sizes = int(kind.type_code), kind.bits, values.ndim, *values.shape
+            arguments += [str(path), *map(str, sizes)]
+    run_emulated(text, "run_functions.c", arguments, folder)
+    return {
+        name: np.fromfile(folder / f"{name}0", tensors[-1].dtype).reshape(tensors[-1].shape)
+        for name, tensors in calls.items()
+    }

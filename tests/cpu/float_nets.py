@@ -1,9 +1,8 @@
-"""Float networks of a few layers, as imported ones are: plain operators of one main."""
+"""Float networks of a few layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,13 @@ import tvm
 from tvm import relax
 from tvm.relax import op as R
 
+from tests.cpu.nets import Emitter, Results, net_of
 
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """Emits operators with random constants."""
 
-    builder: relax.BlockBuilder
-    rng: np.random.Generator
+class Layers(Emitter):
+    """Emits float32 operators with random constants."""
 
-    def __call__(self, value: relax.Expr) -> relax.Var:
-        """Bind an operator."""
-        return self.builder.emit(value)
+    __slots__ = ()
 
     def constant(self, *shape: int) -> relax.Constant:
         """Return random numbers."""
@@ -49,18 +44,9 @@ class Layers:
         return self(R.reshape(x, (batch, int(np.prod(sizes)))))
 
 
-Body = Callable[[Layers, relax.Var], relax.Expr | Sequence[relax.Expr]]
+Body = Callable[[Layers, relax.Var], Results]
 
 
 def float_net(body: Body, shape: Sequence[int] = (1, 3, 11, 9), seed: int = 0) -> tvm.IRModule:
     """Return main(x) with ``body``'s result, or tuple of results."""
-    builder = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType(tuple(shape), "float32"))
-    with builder.function("main", [x]):
-        with builder.dataflow():
-            made = body(Layers(builder, np.random.default_rng(seed)), x)
-            results = [made] if isinstance(made, relax.Expr) else list(made)
-            outputs = [builder.emit_output(result) for result in results]
-        single = isinstance(made, relax.Expr)
-        builder.emit_func_output(outputs[0] if single else relax.Tuple(outputs))
-    return builder.get()
+    return net_of(Layers, body, shape, "float32", seed)

@@ -2,8 +2,8 @@
 
    A TENSOR is FILE CODE BITS DIMENSIONS SIZE..., a raw file and the numbers of its DLTensor; the
    last of a kernel is its result, which is read before and written after. The module is loaded as
-   TVM's runtime would, and its kernels are called through TVM's C ABI; the error hook and the
-   pool of threads, which is one, come from here. */
+   TVM's runtime would, and its kernels are called through TVM's C ABI; the error hooks, scratch and
+   the pool of threads, which is one, come from here. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +21,24 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int
   fprintf(stderr, "\n");
 }
 
-/* As tvm/runtime/c_backend_api.h has them. */
+void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message) {
+  TVMFFIErrorSetRaisedFromCStrParts(kind, &message, 1);
+}
+
+static void *take(size_t size) {
+  return aligned_alloc(ALIGNMENT, (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+/* As tvm/runtime/c_backend_api.h has what follows. */
+static void *take_workspace(int type, int id, uint64_t size, int code, int bits) {
+  return take(size);
+}
+
+static int give_workspace_back(int type, int id, void *memory) {
+  free(memory);
+  return 0;
+}
+
 typedef struct {
   void *sync_handle;
   int32_t num_task;
@@ -32,6 +49,14 @@ static int launch(Lambda lambda, void *data, int tasks) {
   (void)tasks;
   GroupEnv env = {NULL, 1};
   return lambda(0, &env, data);
+}
+
+/* Fills a module's slot for a function of the runtime; it has those that its kernels call. */
+static void provide(void *module, const char *slot, void *function) {
+  void **found = dlsym(module, slot);
+  if (found != NULL) {
+    *found = function;
+  }
 }
 
 typedef int (*Kernel)(void *, const TVMFFIAny *, int32_t, TVMFFIAny *);
@@ -63,7 +88,7 @@ static char **read_tensor(char **argv, DLTensor *tensor) {
     stride *= tensor->shape[i];
   }
   size_t size = bytes_of(tensor);
-  tensor->data = aligned_alloc(ALIGNMENT, (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+  tensor->data = take(size);
   FILE *file = fopen(path, "rb");
   if (file == NULL || fread(tensor->data, 1, size, file) != size || fclose(file) != 0) {
     fprintf(stderr, "%s: not %zu bytes\n", path, size);
@@ -86,10 +111,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "%s\n", dlerror());
     return 2;
   }
-  int (**hook)(Lambda, void *, int) = dlsym(module, "__TVMBackendParallelLaunch");
-  if (hook != NULL) {
-    *hook = launch;
-  }
+  provide(module, "__TVMBackendAllocWorkspace", (void *)take_workspace);
+  provide(module, "__TVMBackendFreeWorkspace", (void *)give_workspace_back);
+  provide(module, "__TVMBackendParallelLaunch", (void *)launch);
   for (char **next = argv + 2; next < argv + argc;) {
     char name[256];
     snprintf(name, sizeof(name), "__tvm_ffi_%s", *next++);

@@ -16,7 +16,7 @@ from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.errors import ModelError
 from lcp_tvm.executor import load_local
 from lcp_tvm.module_code import ModuleCode
-from tests.cpu.emulated import EMULATED, run_emulated
+from tests.cpu.emulated import EMULATED, run_functions
 from tests.reference import evaluate
 from tests.vta import builders
 
@@ -70,14 +70,9 @@ def test_an_arm_library_runs_under_qemu(
     conv = module["main"].body.blocks[0].bindings[0].value
     weight = conv.args[1].value.numpy()
     expected = evaluate(module, x)
-    (tmp_path / "x").write_bytes(x.tobytes())
-    (tmp_path / "w").write_bytes(weight.tobytes())
-    arguments = [str(tmp_path / "net.so")]
-    for name, shape in (("x", x.shape), ("w", weight.shape), ("y", expected.shape)):
-        arguments += [str(tmp_path / name), *map(str, shape)]
-    run_emulated(text, "run_kernel.c", arguments, tmp_path)
-    result = np.frombuffer((tmp_path / "y").read_bytes(), np.int32).reshape(expected.shape)
-    np.testing.assert_array_equal(result, expected)
+    calls = {"conv2d": [x, weight, np.zeros_like(expected)]}
+    results = run_functions(text, tmp_path / "net.so", calls, tmp_path)
+    np.testing.assert_array_equal(results["conv2d"], expected)
 
 
 def test_a_link_that_fails_is_one_line(tmp_path: Path) -> None:

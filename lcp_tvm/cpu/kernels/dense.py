@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from lcp_tvm.cpu.epilogue import Step, finish
+from lcp_tvm.cpu.epilogue import FLOATS, Step, finish
 from lcp_tvm.cpu.kernels.writer import kernel, shared
 
 ZERO = tirx.FloatImm("float32", 0.0)
@@ -77,7 +77,7 @@ def dense_kernel(name: str, dense: Dense) -> tirx.PrimFunc:
                     def load(number: int, place: Any = first + at) -> Any:
                         return operands[number][place]
 
-                    T.buffer_store(sums, finish(sums[at], dense.steps, load), [at])
+                    T.buffer_store(sums, finish(sums[at], dense.steps, load, FLOATS), [at])
                 left = tirx.min(dense.outputs - first, vectors * lanes)
                 with T.serial(0, left) as output:
                     T.buffer_store(y, sums[output], [batch, first + output])

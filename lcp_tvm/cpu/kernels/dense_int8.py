@@ -9,8 +9,9 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers, Load
+from lcp_tvm.cpu.epilogue import finish
 from lcp_tvm.cpu.kernels.dense import Dense
-from lcp_tvm.cpu.kernels.integer_epilogue import finish_integer
+from lcp_tvm.cpu.kernels.integer_epilogue import INTEGERS
 from lcp_tvm.cpu.kernels.writer import kernel, shared
 
 
@@ -79,8 +80,8 @@ def dense_int8_kernel(name: str, dense: Dense, dot: Dot) -> tirx.PrimFunc:
                 with T.unroll(0, vectors) as vector:
                     at = tirx.Ramp(vector * lanes, 1, lanes)
                     places = tirx.Ramp(first + vector * lanes, 1, lanes)
-                    done = finish_integer(
-                        sums[at], dense.steps, lambda number: operands[number][places]
+                    done = finish(
+                        sums[at], dense.steps, lambda number: operands[number][places], INTEGERS
                     )
                     T.buffer_store(sums, done, [at])
                 left = tirx.min(dense.outputs - first, vectors * lanes)

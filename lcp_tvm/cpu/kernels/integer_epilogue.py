@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
-from lcp_tvm.cpu.epilogue import Step
+from lcp_tvm.cpu.epilogue import Operations, Step, finish
 from lcp_tvm.cpu.kernels.writer import Operand
-
-
-def finish_integer(value: Any, steps: tuple[Step, ...], load: Callable[[int], Any]) -> Any:
-    """Return the expression of a vector after all steps."""
-    operand = 0
-    for step in steps:
-        other = None
-        if step.has_operand:
-            other, operand = load(operand), operand + 1
-        value = _APPLY[step.kind](value, other, step.numbers)
-    return value
 
 
 def store_integer(
@@ -42,7 +31,7 @@ def store_integer(
             return operand.buffer[block, lanes]
         return load_integer(operand.buffer, operand.layout, at)
 
-    done = finish_integer(value, steps, load)
+    done = finish(value, steps, load, INTEGERS)
     if out.zero:
         done = done + out.zero
     place = [batch, block, row + out.halo.top, column + out.halo.left, lanes]
@@ -76,7 +65,7 @@ def _clip(value: Any, _: Any, numbers: tuple[float, ...]) -> Any:
     return tirx.min(tirx.max(value, low), high)
 
 
-_APPLY: Mapping[str, Callable[[Any, Any, tuple[float, ...]], Any]] = {
+INTEGERS: Operations = {
     "bias": lambda value, other, _: value + other,
     "add": _add,
     "multiply": lambda value, _, numbers: value * int(numbers[0]),

@@ -13,11 +13,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.blocked import Blocked
-from lcp_tvm.cpu.epilogue import Step, finish
+from lcp_tvm.cpu.epilogue import FLOATS, Step, finish
 
 ALIGNMENT = 64
-OPAQUE = 8
-"""TVM's pattern of operators that nothing is fused with."""
 OPAQUE = 8
 """TVM's pattern of an operator that is fused with no other."""
 
@@ -166,4 +164,4 @@ def store(
             halo = operand.layout.halo
             return operand.buffer[batch, block, row + halo.top, column + halo.left, lane]
 
-        T.buffer_store(buffer, finish(value(lane), steps, load), [*place, lane])
+        T.buffer_store(buffer, finish(value(lane), steps, load, FLOATS), [*place, lane])

@@ -21,7 +21,7 @@ from lcp_tvm.cpu.kernels.pool import Pool
 from lcp_tvm.cpu.kernels.winograd import POINTS
 from lcp_tvm.cpu.target import parse_target
 from lcp_tvm.cpu.tile import choose_tile
-from tests.cpu.emulated import EMULATED, run_emulated
+from tests.cpu.emulated import EMULATED, run_functions
 from tests.cpu.kernels.cases import (
     Case,
     block_case,
@@ -79,17 +79,9 @@ def test_every_kernel_gives_numpys_numbers_on_a_board(text: str, tmp_path: Path)
     compiled.mod.write_to_file(str(tmp_path / "kernels.o"), "o")
     link_shared([tmp_path / "kernels.o"], target, library)
 
-    lines = []
-    for name, case in cases.items():
-        files = [tmp_path / f"{name}_{number}" for number in range(len(case.arguments) + 1)]
-        for path, values in zip(files, case.arguments, strict=False):
-            path.write_bytes(values.tobytes())
-        shapes = [values.shape for values in case.arguments] + [case.shape]
-        listed = [f"{path} {len(shape)} {' '.join(map(str, shape))}"
-                  for path, shape in zip(files, shapes, strict=True)]  # fmt: skip
-        lines.append(f"{name} {len(listed)} {' '.join(listed)}")
-    (tmp_path / "list").write_text("\n".join(lines), encoding="utf-8")
-    run_emulated(text, "call_kernels.c", [str(library), str(tmp_path / "list")], tmp_path)
-    for name, case in cases.items():
-        path = tmp_path / f"{name}_{len(case.arguments)}"
-        case.check(np.frombuffer(path.read_bytes(), np.float32).reshape(case.shape))
+    calls = {
+        name: [*case.arguments, np.full(case.shape, np.nan, np.float32)]
+        for name, case in cases.items()
+    }
+    for name, result in run_functions(text, library, calls, tmp_path).items():
+        cases[name].check(result)

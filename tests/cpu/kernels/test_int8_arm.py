@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tvm
-import tvm_ffi
 
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.build import link_shared
@@ -22,9 +21,8 @@ from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
 from lcp_tvm.cpu.target import parse_target
-from tests.cpu.emulated import run_emulated
+from tests.cpu.emulated import run_functions
 from tests.cpu.kernels.int8_cases import (
-    Array,
     Int8Case,
     Numbers,
     conv_case,
@@ -91,23 +89,9 @@ def test_kernels_give_numpys_integers(board: str, tmp_path: Path) -> None:
             [Path(one) for one in objects], target, Path(output)
         ),
     )
-    arguments = [str(library)]
-    for name, case in made.items():
-        tensors = [*case.arguments, case.empty()]
-        arguments += [name, str(len(tensors))]
-        for number, array in enumerate(tensors):
-            path = tmp_path / (f"{name}_{number}" if number + 1 < len(tensors) else name)
-            arguments += [str(path), *_described(array)]
-            array.tofile(path)
-    run_emulated(board, "run_functions.c", arguments, tmp_path)
-    for name, case in made.items():
-        empty = case.empty()
-        case.check(np.fromfile(tmp_path / name, empty.dtype).reshape(empty.shape))
-
-
-def _described(array: Array) -> list[str]:
-    kind = tvm_ffi.dtype(str(array.dtype))
-    return [str(one) for one in (int(kind.type_code), kind.bits, array.ndim, *array.shape)]
+    calls = {name: [*case.arguments, case.empty()] for name, case in made.items()}
+    for name, result in run_functions(board, library, calls, tmp_path).items():
+        made[name].check(result)
 
 
 PRODUCTS = re.compile(r"\t(sdot|smull2?|smlal2?|vmull\.s8|vmlal\.s8)\t")
