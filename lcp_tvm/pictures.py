@@ -95,7 +95,35 @@ def open_picture(path: Path | str, preprocess: Preprocess) -> Image.Image:
     ------
     InputError : as `load_picture`.
     """
-    path = Path(path)
+    return _decode(Path(path), _mode(preprocess))
+
+
+def load_rgb(path: Path | str, longest: int) -> Image.Image:
+    """Read a picture file as RGB, made smaller where a side is longer than ``longest``.
+
+    Raises
+    ------
+    InputError : as `load_picture`.
+    """
+    picture = _decode(Path(path), "RGB")
+    picture.thumbnail((longest, longest))
+    return picture
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that have a picture's suffix, in order of name.
+
+    Raises
+    ------
+    InputError : there are none.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise InputError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _decode(path: Path, mode: str) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such picture'}")
     try:
@@ -112,7 +140,7 @@ def open_picture(path: Path | str, preprocess: Preprocess) -> Image.Image:
                 # Pillow would clip 16-bit grey to 255 instead of scaling it.
                 grey = np.asarray(picture, np.float32) / 257
                 picture = Image.fromarray(np.clip(grey.round(), 0, 255).astype(np.uint8))
-            return picture.convert(_mode(preprocess))
+            return picture.convert(mode)
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: too many pixels, at most {MAX_PIXELS} are read") from error
     except UnidentifiedImageError as error:
@@ -177,9 +205,7 @@ def load_calibration(
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)})")
+        files = picture_files(path)
         found = (1, CHANNEL_COUNT[preprocess.channels], *preprocess.size)
         if found != tuple(input_shape):
             raise InputError(

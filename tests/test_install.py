@@ -27,7 +27,7 @@ import lcp_tvm.relay_passes.lower_qdq
 import lcp_tvm.rpc
 from lcp_tvm import native
 from lcp_tvm.board.sources import find_sources
-from lcp_tvm.cli.demo import bundled_examples
+from lcp_tvm.bundled import bundled_examples
 from lcp_tvm.vta.config import config_names
 assert "pynq_z1" in config_names()
 assert (bundled_examples() / "lcp_fashion_mnist" / "vgg_split2.onnx").is_file()

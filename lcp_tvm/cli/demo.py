@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lcp_tvm.bundled import EXAMPLE, bundled_examples
 from lcp_tvm.cli.compile import compile_file, print_summary
 from lcp_tvm.cli.options import debug_option
 from lcp_tvm.cli.output import ProgressBar, stdout_console
 from lcp_tvm.cli.run import answers_table
-from lcp_tvm.errors import InputError
 from lcp_tvm.split_text import Lcp
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lcp_tvm.package import Package
     from lcp_tvm.predict.cluster import Cluster
 
-EXAMPLE = Path("lcp_fashion_mnist")
 ORIGINAL = "vgg_int8.onnx"
 BRANCHES = "vgg_split2.onnx"
 CLUSTER = Path("clusters", "pynq-2-pc.toml")
@@ -80,26 +79,6 @@ def demo_command() -> None:
             f"the simulator's cycles and the link of {CLUSTER.name}"
         )
         console.print(_latencies(*(_latency_ms(made, cluster) for made in (original, branches))))
-
-
-def bundled_examples() -> Path:
-    """Return the folder of the bundled examples.
-
-    Raises
-    ------
-    InputError
-        The installation lacks it.
-    """
-    import lcp_tvm
-
-    folders = [Path(folder, "examples") for folder in lcp_tvm.__path__]
-    for folder in folders:
-        if (folder / EXAMPLE).is_dir():
-            return folder
-    raise InputError(
-        f"the bundled network is missing (looked in {', '.join(map(str, folders))}); "
-        "install lcp-tvm again"
-    )
 
 
 def _answer(package: Package, picture: Path) -> Answer:

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from lcp_tvm.cli.demo import BRANCHES, EXAMPLE, ORIGINAL, bundled_examples
+from lcp_tvm.bundled import EXAMPLE, bundled_examples
+from lcp_tvm.cli.demo import BRANCHES, ORIGINAL
 from lcp_tvm.frontend.load import load_network
 from tests.cli.refused import outcome
 

@@ -1,0 +1,105 @@
+"""A network split in one way, as a live camera takes it: from a picture to what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+from PIL import Image
+
+from lcp_tvm.answers import Answer, read_answer
+from lcp_tvm.camera.frame import Frame
+from lcp_tvm.errors import InputError
+from lcp_tvm.network import Preprocess
+from lcp_tvm.package import Package
+from lcp_tvm.pictures import picture_input, seen_box
+from lcp_tvm.plan.plan import GATEWAY, Plan
+from lcp_tvm.rpc.cluster import Cluster
+from lcp_tvm.rpc.crew import GATEWAY_NAME
+from lcp_tvm.rpc.settings import Settings
+from lcp_tvm.rpc.workers import Workers
+from lcp_tvm.targets import parse_targets
+
+Array = npt.NDArray[Any]
+TOP = 3
+UNSPLIT = "one board"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A network split in one way.
+
+    Attributes
+    ----------
+    read : outputs of the plan to an answer.
+    open : make a cluster for it, which is not open yet.
+    kind : what a board runs, by its name and number.
+    """
+
+    name: str
+    plan: Plan
+    preprocess: Preprocess
+    read: Callable[[Sequence[Array]], Answer]
+    open: Callable[[], Cluster]
+    kind: Callable[[str, int], str]
+
+    def prepare(self, frame: Frame) -> Array:
+        """Return a frame as the plan's input."""
+        dtype = self.plan.tensors[self.plan.inputs[0]].dtype
+        return picture_input(Image.fromarray(frame.pixels), self.preprocess, dtype)
+
+    def seen(self, frame: Frame) -> tuple[float, float, float, float]:
+        """Return what the network sees of a frame."""
+        height, width, _ = frame.pixels.shape
+        return seen_box(width, height, self.preprocess)
+
+
+def splits_of(
+    packages: Sequence[Package], workers: Workers, settings: Settings
+) -> tuple[Split, ...]:
+    """Return the splits of some packages, all on the same workers, each with a name of its own.
+
+    Raises
+    ------
+    InputError
+        A package takes no single pictures.
+    """
+    found: list[Split] = []
+    for package in packages:
+        split = _split(package, workers, settings)
+        names = [other.name for other in found]
+        if split.name in names:
+            raise InputError(
+                f"{package.path}: another package is split {split.name} as well; a page could "
+                "not tell them apart"
+            )
+        found.append(split)
+    return tuple(found)
+
+
+def _split(package: Package, workers: Workers, settings: Settings) -> Split:
+    plan, manifest = package.plan(), package.manifest
+    if plan.batch > 1:
+        raise InputError(
+            f"{package.path}: it computes {plan.batch} frames together; compile it without "
+            "--batch-frames, since a camera's frame should not wait for others"
+        )
+    wanted = manifest.input_shape
+    channels = 1 if package.preprocess.channels == "L" else 3
+    if len(plan.inputs) != 1 or wanted != (1, channels, *package.preprocess.size):
+        raise InputError(f"{package.path}: this network is not for pictures")
+    targets = parse_targets(manifest.target)
+
+    def kind(name: str, number: int) -> str:
+        return targets.of(GATEWAY if name == GATEWAY_NAME else number % plan.devices).text
+
+    return Split(
+        name=UNSPLIT if plan.split == "none" else plan.split,
+        plan=plan,
+        preprocess=package.preprocess,
+        read=lambda outputs: read_answer("", outputs, manifest.labels, TOP),
+        open=lambda: Cluster(package, workers, settings),
+        kind=kind,
+    )
