@@ -89,7 +89,7 @@ $(BIN)/python:
 
 $(SETUP): pyproject.toml $(NATIVE) $(if $(filter %/zig-c++,$(COMPILER)),build/zig-c++) | $(BIN)/python
 	@echo "make: installing into $(VENV); the first time this takes a few minutes"
-	@CXX="$(COMPILER)" $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,train]'
+	@CXX="$(COMPILER)" $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,train,camera]'
 	@touch $@
 
 build/zig-c++: | $(BIN)/python

@@ -16,6 +16,7 @@ from lcp_tvm.network import Preprocess
 from lcp_tvm.package import Package
 from lcp_tvm.pictures import picture_input, seen_box
 from lcp_tvm.plan.plan import GATEWAY, Plan
+from lcp_tvm.preprocess import CHANNEL_COUNT
 from lcp_tvm.rpc.cluster import Cluster
 from lcp_tvm.rpc.crew import GATEWAY_NAME
 from lcp_tvm.rpc.settings import Settings
@@ -87,7 +88,7 @@ def _split(package: Package, workers: Workers, settings: Settings) -> Split:
             "--batch-frames, since a camera's frame should not wait for others"
         )
     wanted = manifest.input_shape
-    channels = 1 if package.preprocess.channels == "L" else 3
+    channels = CHANNEL_COUNT[package.preprocess.channels]
     if len(plan.inputs) != 1 or wanted != (1, channels, *package.preprocess.size):
         raise InputError(f"{package.path}: this network is not for pictures")
     targets = parse_targets(manifest.target)
