@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lcp_tvm.detections import Box, Detection, read_detections
+from lcp_tvm.detector import Detector
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -25,22 +28,37 @@ class Answer:
     """What the network says of one picture.
 
     ``guesses`` are the likeliest classes, best first; empty where the output is no vector of
-    scores. ``shapes`` are those of all outputs.
+    scores. ``shapes`` are those of all outputs. ``detections`` are what a detector finds, best
+    first; None where the network is none.
     """
 
     picture: str
     shapes: tuple[tuple[int, ...], ...]
     guesses: tuple[Guess, ...]
+    detections: tuple[Detection, ...] | None = None
 
 
 def read_answer(
-    picture: str, outputs: Sequence[npt.NDArray[Any]], labels: Sequence[str], top: int
+    picture: str,
+    outputs: Sequence[npt.NDArray[Any]],
+    labels: Sequence[str],
+    top: int,
+    detector: Detector | None = None,
+    seen: Box = (0.0, 0.0, 1.0, 1.0),
 ) -> Answer:
     """Take the ``top`` likeliest classes from a classifier's output ``[1, C]`` or ``[1, C, 1, 1]``.
 
-    Outputs that are no probabilities yet go through softmax.
+    Outputs that are no probabilities yet go through softmax. Those of a detector become boxes, of
+    which all are taken; ``seen`` is as for `read_detections`.
+
+    Raises
+    ------
+    InputError
+        The outputs are none of this detector.
     """
     shapes = tuple(output.shape for output in outputs)
+    if detector is not None:
+        return Answer(picture, shapes, (), read_detections(outputs, detector, labels, seen))
     if len(outputs) != 1 or outputs[0].ndim < 2 or outputs[0].size != outputs[0].shape[1]:
         return Answer(picture, shapes, ())
     scores = np.asarray(outputs[0], np.float64).ravel()

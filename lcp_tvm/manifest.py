@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NoReturn
 
 from lcp_tvm.cpu.processor import PROCESSORS
-from lcp_tvm.errors import PackageError
+from lcp_tvm.detector import Detector, detector_from
+from lcp_tvm.errors import InputError, PackageError
 
-FORMAT = 3
+FORMAT = 4
 MAX_DIMENSION = 1 << 20
 MAX_MODULES = 4096
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -100,6 +101,7 @@ class Manifest:
     ----------
     target : as given to ``--target``, with exceptions by device.
     input_shape : [N, C, H, W], of N pictures that are computed together.
+    detector : what the output means, of a network that finds boxes.
     versions : of lcp-tvm and tvm, which made the package.
     plan : ``plan.json``.
     modules : by name; the code of module M is ``modules/M.so`` and ``modules/M.vta``.
@@ -112,6 +114,7 @@ class Manifest:
     input_shape: tuple[int, ...]
     picture: PictureFormat
     labels: tuple[str, ...]
+    detector: Detector | None
     versions: Mapping[str, str]
     plan: File
     modules: Mapping[str, Module]
@@ -183,6 +186,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         input_shape=tuple(read.get(values, "input_shape", _is_shape)),
         picture=_picture(read, read.get(values, "picture", _is_object)),
         labels=tuple(read.get(values, "labels", _is_texts)),
+        detector=_detector(read, read.get(values, "detector", _is_optional_object)),
         versions=read.get(values, "versions", _is_text_map),
         plan=_file(read, read.get(values, "plan", _is_object)),
         modules=_modules(read, read.get(values, "modules", _is_object)),
@@ -218,6 +222,13 @@ def _picture(read: _Reader, values: Mapping[str, Any]) -> PictureFormat:
         channels=read.get(values, "channels", lambda v: v in ("RGB", "BGR", "L")),
         resize=read.get(values, "resize", lambda v: v in ("squash", "crop", "pad")),
     )
+
+
+def _detector(read: _Reader, values: Mapping[str, Any] | None) -> Detector | None:
+    try:
+        return None if values is None else detector_from(values, "its manifest's 'detector'")
+    except InputError as error:
+        raise corrupt(read.where, str(error)) from error
 
 
 def _modules(read: _Reader, values: Mapping[str, Any]) -> dict[str, Module]:

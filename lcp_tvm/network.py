@@ -7,6 +7,8 @@ from typing import Literal
 
 import tvm
 
+from lcp_tvm.detector import Detector
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
@@ -43,4 +45,5 @@ class Network:
     input_shape: tuple[int, ...]
     preprocess: Preprocess
     labels: tuple[str, ...] = ()
+    detector: Detector | None = None  # of a network that finds boxes
     messages: tuple[str, ...] = ()

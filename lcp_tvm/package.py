@@ -265,6 +265,7 @@ def _manifest(compiled: Compiled, plan: bytes) -> Manifest:
             resize=preprocess.resize,
         ),
         labels=network.labels,
+        detector=network.detector,
         versions={
             "lcp-tvm": metadata.version("lcp-tvm"),
             "tvm": metadata.version("apache-tvm"),

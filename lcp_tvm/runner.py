@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lcp_tvm.answers import Answer, read_answer
+from lcp_tvm.detections import Box
 from lcp_tvm.errors import InputError
 from lcp_tvm.package import Package
-from lcp_tvm.pictures import load_input
+from lcp_tvm.pictures import open_picture, picture_input, seen_box
 from lcp_tvm.plan.plan import Plan
 from lcp_tvm.rpc.blocking import BlockingCluster
 from lcp_tvm.rpc.front import DEFAULTS
@@ -73,6 +74,8 @@ def run_pictures(
         A worker is not there, or a picture could not be computed.
     """
     answers: list[Answer] = []
+    seen: list[Box] = []
+    labels, detector = package.manifest.labels, package.manifest.detector
     parts: list[Statistics] = []
     with BlockingCluster(package, workers, settings, progress=progress) as cluster:
 
@@ -82,10 +85,11 @@ def run_pictures(
 
         begin = looked = time.monotonic()
         groups = _groups(pictures, cluster.plan.batch)
-        outputs = cluster.stream(_inputs(package, cluster.plan, groups))
+        outputs = cluster.stream(_inputs(package, cluster.plan, groups, seen))
         for group, output in zip(groups, outputs, strict=True):
             for picture, own in zip(group, _apart(output, cluster.plan.batch), strict=False):
-                answers.append(read_answer(str(picture), own, package.manifest.labels, top))
+                part = seen[len(answers)]
+                answers.append(read_answer(str(picture), own, labels, top, detector, part))
             progress("running", 0.3 + 0.7 * len(answers) / len(pictures))
             if time.monotonic() - looked > WATCH_S:
                 look()
@@ -100,14 +104,21 @@ def _groups(pictures: Sequence[Path], batch: int) -> list[Sequence[Path]]:
     return [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
 
 
-def _inputs(package: Package, plan: Plan, groups: Sequence[Sequence[Path]]) -> Iterator[Array]:
-    """One input a group; the last picture also stands in for those that are missing."""
+def _inputs(
+    package: Package, plan: Plan, groups: Sequence[Sequence[Path]], seen: list[Box]
+) -> Iterator[Array]:
+    """One input a group; the last picture also stands in for those that are missing.
+
+    What the network sees of each picture is added to ``seen``.
+    """
     dtype = plan.tensors[plan.inputs[0]].dtype
     wanted = (1, *package.manifest.input_shape[1:])
     for group in groups:
         frames: list[Array] = []
         for path in group:
-            frames.append(load_input(path, package.preprocess, dtype))
+            picture = open_picture(path, package.preprocess)
+            seen.append(seen_box(*picture.size, package.preprocess))
+            frames.append(picture_input(picture, package.preprocess, dtype))
             if frames[-1].shape != wanted:
                 raise InputError(
                     f"{path}: a picture becomes {list(frames[-1].shape)}, {package.path} takes "

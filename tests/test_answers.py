@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from lcp_tvm.answers import read_answer
+from lcp_tvm.detections import Detection
+from lcp_tvm.detector import Detector
 
 LABELS = ("cat", "dog")
 
@@ -38,3 +40,18 @@ def test_other_outputs_only_have_a_shape(outputs: list[np.ndarray]) -> None:
     answer = read_answer("x.png", outputs, LABELS, top=1)
     assert answer.guesses == ()
     assert answer.shapes == tuple(output.shape for output in outputs)
+
+
+def test_a_detector_has_boxes_instead_of_classes() -> None:
+    output = np.zeros((1, 5, 1, 1), np.float32)
+    output[0, 4] = 50.0
+    detector = Detector(((0.5, 0.5),))
+    answer = read_answer("x.png", [output], LABELS, top=1, detector=detector)
+    assert answer.guesses == ()
+    assert answer.detections == (Detection(0, "cat", 1.0, (0.25, 0.25, 0.75, 0.75)),)
+    output[0, 4] = -50.0
+    assert read_answer("x.png", [output], LABELS, top=1, detector=detector).detections == ()
+
+
+def test_a_classifier_detects_nothing_at_all() -> None:
+    assert read_answer("x.png", [np.zeros((1, 4))], LABELS, top=1).detections is None

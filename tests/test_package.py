@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lcp_tvm.detector import Detector
 from lcp_tvm.errors import InputError, PackageError
 from lcp_tvm.manifest import FORMAT, manifest_json, parse_manifest
 from lcp_tvm.package import MANIFEST, PLAN, read_package, write_package
@@ -38,6 +39,20 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
     assert module.config == compiled.modules[0].header["config"]
     assert [row.snr_db for row in manifest.noise] == [48.25, 31.5, float("inf")]
     assert [piece.operators for piece in module.pieces] == [("conv", "pool"), ("softmax",)]
+
+
+def test_a_detector_reads_back(tmp_path: Path) -> None:
+    detector = Detector(((1.5, 2.0), (3.0, 4.0)), 0.3, 0.6)
+    compiled = a_compiled()
+    compiled = replace(compiled, network=replace(compiled.network, detector=detector))
+    assert write_package(compiled, tmp_path / "net.lcp").manifest.detector == detector
+    assert read_package(tmp_path / "net.lcp").manifest.detector == detector
+
+
+def test_a_wrong_detector_is_refused(tmp_path: Path) -> None:
+    path = _with_manifest(tmp_path, {"detector": {"anchors": [[1, -2]]}})
+    with pytest.raises(PackageError, match=r"'detector': anchor \[1, -2\] must be.*corrupt"):
+        read_package(path)
 
 
 def test_the_entries_are_manifest_plan_and_modules(tmp_path: Path) -> None:
@@ -113,13 +128,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": FORMAT + 1})
-    with pytest.raises(PackageError, match=r"format 4 is newer than 3.*update lcp-tvm"):
+    with pytest.raises(PackageError, match=r"format 5 is newer than 4.*update lcp-tvm"):
         read_package(path)
 
 
 def test_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": 1})
-    with pytest.raises(PackageError, match=r"format 1 is older than 3.*compile the network again"):
+    with pytest.raises(PackageError, match=r"format 1 is older than 4.*compile the network again"):
         read_package(path)
 
 

@@ -102,7 +102,8 @@ def run_command(
     top: int,
     as_json: bool,
 ) -> None:
-    """Run pictures through a compiled network and show the likeliest classes.
+    """Run pictures through a compiled network and show the likeliest classes, or what a detector
+    finds.
 
     \b
     Examples:
@@ -185,7 +186,7 @@ def _workers(
 
 
 def answers_table(answers: Sequence[Answer]) -> Table:
-    """Return the likeliest classes of each picture, with bars."""
+    """Return the likeliest classes of each picture, or what is found in it, with bars."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -194,11 +195,20 @@ def answers_table(answers: Sequence[Answer]) -> Table:
     for answer in answers:
         name = escape(answer.picture)
         for guess in answer.guesses:
-            bar = "█" * round(guess.probability * BAR_WIDTH)
-            share = f"{guess.probability:6.1%}"
-            table.add_row(name, escape(guess.label), share, f"[green]{bar}[/green]")
+            table.add_row(name, escape(guess.label), *_bar(guess.probability))
             name = ""
-        if not answer.guesses:
+        for found in answer.detections or ():
+            left, top, right, bottom = (f"{100 * edge:.0f}" for edge in found.box)
+            where = f"{left}-{right}% across, {top}-{bottom}% down"
+            table.add_row(name, escape(found.label), *_bar(found.score), where)
+            name = ""
+        if answer.detections == ():
+            table.add_row(name, "nothing found")
+        elif not answer.guesses and answer.detections is None:
             shapes = ", ".join("x".join(map(str, shape)) for shape in answer.shapes)
             table.add_row(name, f"no classifier: outputs {shapes}")
     return table
+
+
+def _bar(share: float) -> tuple[str, str]:
+    return f"{share:6.1%}", f"[green]{'█' * round(share * BAR_WIDTH)}[/green]"

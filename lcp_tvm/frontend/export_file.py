@@ -1,13 +1,14 @@
-"""A network as an ONNX file that `load_onnx` reads back, preprocessing and labels included."""
+"""A network as an ONNX file that `load_onnx` reads back, with all that `Network` says of it."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from lcp_tvm.atomic_file import atomic_file
 from lcp_tvm.frontend.export import to_onnx
-from lcp_tvm.frontend.onnx import LABELS_KEY, PREPROCESS_KEY
+from lcp_tvm.frontend.onnx import DETECTOR_KEY, LABELS_KEY, PREPROCESS_KEY
 from lcp_tvm.network import Network
 from lcp_tvm.preprocess import preprocess_to
 
@@ -21,9 +22,11 @@ def write_onnx(network: Network, path: Path) -> None:
         The file cannot be written.
     """
     model = to_onnx(network.module)
-    facts = {PREPROCESS_KEY: preprocess_to(network.preprocess)}
+    facts: dict[str, object] = {PREPROCESS_KEY: preprocess_to(network.preprocess)}
     if network.labels:
-        facts[LABELS_KEY] = list(network.labels)  # type: ignore[assignment]
+        facts[LABELS_KEY] = list(network.labels)
+    if network.detector is not None:
+        facts[DETECTOR_KEY] = asdict(network.detector)
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=json.dumps(value))
     with atomic_file(path) as stream:

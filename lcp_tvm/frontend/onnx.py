@@ -15,6 +15,7 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
+from lcp_tvm.detector import Detector, class_count, detector_from_json
 from lcp_tvm.errors import InputError, ModelError
 from lcp_tvm.frontend.onnx_file import fixed_input, node_label, read_model
 from lcp_tvm.network import Network, Preprocess
@@ -29,6 +30,7 @@ from lcp_tvm.relay_passes.rewrite import (
 
 PREPROCESS_KEY = "lcp_tvm.preprocess"
 LABELS_KEY = "lcp_tvm.labels"
+DETECTOR_KEY = "lcp_tvm.detector"
 
 
 def load_onnx(
@@ -44,7 +46,8 @@ def load_onnx(
     path : the file; weights inside or beside it as ONNX's external data.
     preprocess, labels : what belongs to the network; if None, taken from the model's metadata
         (``lcp_tvm.preprocess``, a JSON object; ``lcp_tvm.labels``, a JSON list), else from the
-        shape of its input, else none.
+        shape of its input, else none. What a detector's output means is in the metadata alone
+        (``lcp_tvm.detector``, a JSON object with the fields of `Detector`).
 
     Returns
     -------
@@ -88,6 +91,9 @@ def network_of(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     _refuse_computed_shapes(module, path)
+    detector = None
+    if DETECTOR_KEY in metadata:
+        detector = _detector(metadata[DETECTOR_KEY], module, f"{path}: metadata {DETECTOR_KEY}")
     return Network(
         name=_identifier(path.stem),
         module=module,
@@ -95,8 +101,18 @@ def network_of(
         input_shape=shape,
         preprocess=preprocess,
         labels=labels or (),
+        detector=detector,
         messages=(*messages, *assumed),
     )
+
+
+def _detector(text: str, module: tvm.IRModule, where: str) -> Detector:
+    """Read what a detector's output means, and check that it has such an output."""
+    detector = detector_from_json(text, where)
+    result = module["main"].ret_ty
+    types = result.fields if isinstance(result, relax.TupleType) else [result]
+    class_count(detector, [tuple(map(int, ty.shape)) for ty in types], where)
+    return detector
 
 
 def _fitting(

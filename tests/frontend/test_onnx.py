@@ -210,6 +210,14 @@ def test_preprocessing_and_labels_in_the_metadata_give_way_to_the_callers(tmp_pa
     assert (given.preprocess.channels, given.labels) == ("RGB", ("a",))
 
 
+def test_a_detector_in_the_metadata_must_fit_the_output(tmp_path: Path) -> None:
+    proto = model([RELU], shape=(1, 3, 8, 8))
+    assert load_onnx(save(proto, tmp_path)).detector is None
+    helper.set_model_props(proto, {"lcp_tvm.detector": json.dumps({"anchors": [[1, 2]]})})
+    with pytest.raises(InputError, match=r"lcp_tvm\.detector: outputs are \[1, 3, 8, 8\]; a det"):
+        load_onnx(save(proto, tmp_path))
+
+
 def test_outputs_without_a_shape_are_fine(tmp_path: Path) -> None:
     proto = model([RELU])
     proto.graph.output[0].type.tensor_type.ClearField("shape")
