@@ -1,0 +1,156 @@
+"""examples/live_camera: the rebuilt face detector computes what face-api does, on boards too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image, ImageOps
+
+from lcp_tvm.answers import Answer
+from lcp_tvm.cli.compile import compile_file
+from lcp_tvm.detections import Detection
+from lcp_tvm.executor import load_local
+from lcp_tvm.package import Package
+from lcp_tvm.pictures import load_input
+from lcp_tvm.rpc.blocking import BlockingCluster
+from lcp_tvm.rpc.workers import local_workers
+from lcp_tvm.runner import run_pictures
+from lcp_tvm.split_text import parse_split
+from tests import tiny_face_detector as reference
+from tests.cli.refused import outcome
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "live_camera"
+MODEL, ASTRONAUT = EXAMPLE / "face_detector.onnx", EXAMPLE / "pictures" / "astronaut.jpg"
+
+NOISE = np.random.default_rng(0).integers(0, 256, (13, 13, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+"""A picture in which no number of the grid is like another; there are no faces in it."""
+
+FACE_API_GRID = Path(__file__).parent / "face_api_grid.npy"
+"""What face-api's own JavaScript computes of it on TensorFlow.js (CPU): float32 [13, 13, 25]."""
+
+# What it finds in the photograph, and in the photograph beside its mirror image.
+ONE_FACE = [(0.971, (0.320, 0.147, 0.545, 0.362))]
+TWO_FACES = [(0.821, (0.715, 0.159, 0.845, 0.358)), (0.817, (0.148, 0.153, 0.276, 0.368))]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(EXAMPLE)
+    import write_face_detector
+
+    yield write_face_detector
+    del sys.modules["write_face_detector"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return compile_file(MODEL, tmp_path_factory.mktemp("whole") / "face.lcp", "cpu")
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    path = tmp_path_factory.mktemp("tiles") / "face.lcp"
+    return compile_file(MODEL, path, "cpu", split=parse_split("ftp:2x2"))
+
+
+def grid(model: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
+    """Return [13, 13, 25] of a picture [H, W, 3], by onnxruntime."""
+    x = ((picture - np.array(reference.MEAN_RGB)) / 255).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (found,) = session.run(None, {"picture": x.transpose(2, 0, 1)[None]})
+    return np.asarray(found[0]).transpose(1, 2, 0)
+
+
+def test_the_script_writes_the_network_that_the_manifest_describes(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    reference.random_model(tmp_path, seed=1)
+    expected = reference.run(reference.read_weights(tmp_path), NOISE)
+    found = grid(script.face_detector(tmp_path), NOISE)
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
+
+
+def test_the_script_refuses_bytes_that_the_manifest_does_not_list(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    reference.random_model(tmp_path, seed=1)
+    with (tmp_path / f"{reference.NAME}.bin").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(SystemExit, match="193322 bytes of weights, the manifest lists 193321"):
+        script.face_detector(tmp_path)
+
+
+def test_the_network_computes_what_face_api_does() -> None:
+    expected = np.load(FACE_API_GRID)
+    np.testing.assert_allclose(grid(onnx.load(MODEL), NOISE), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_four_boards_compute_what_one_does(whole: Package, tiles: Package) -> None:
+    x = load_input(ASTRONAUT, whole.preprocess, "float32")
+    (expected,) = load_local(whole.code()).run(whole.plan(), x)
+    assert tiles.plan().devices == 4
+    with local_workers(4) as workers, BlockingCluster(tiles, workers) as cluster:
+        (found,) = cluster.infer(x)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_four_boards_find_the_faces_that_face_api_finds(tiles: Package, tmp_path: Path) -> None:
+    photograph = Image.open(ASTRONAUT)
+    pair = Image.new("RGB", (1024, 512))
+    pair.paste(photograph, (0, 0))
+    pair.paste(ImageOps.mirror(photograph), (512, 0))
+    pair.save(tmp_path / "pair.png")
+    Image.new("RGB", (64, 48), "grey").save(tmp_path / "nobody.png")
+    pictures = [ASTRONAUT, tmp_path / "pair.png", tmp_path / "nobody.png"]
+    with local_workers(4) as workers:
+        answers = run_pictures(tiles, pictures, workers, top=1, progress=lambda *_: None).answers
+    for answer, expected in zip(answers, (ONE_FACE, TWO_FACES, []), strict=True):
+        assert_found(answer, expected)
+
+
+def assert_found(answer: Answer, expected: list[tuple[float, reference.Box]]) -> None:
+    detections: tuple[Detection, ...] = answer.detections or ()
+    assert [found.label for found in detections] == ["face"] * len(expected)
+    for found, (score, box) in zip(detections, expected, strict=True):
+        assert found.score == pytest.approx(score, abs=0.01)
+        assert found.box == pytest.approx(box, abs=0.01)
+
+
+def test_run_shows_where_faces_are(
+    whole: Package,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ASTRONAUT, "astronaut.jpg")
+    Image.new("RGB", (64, 48), "grey").save("nobody.png")
+    status, out, err = outcome(capfd, "run", whole.path, "astronaut.jpg", "nobody.png")
+    assert (status, err) == (0, "")
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "astronaut.jpg  face            97.1%  ███████████████████████  32-54% across, 15-36% down",
+        "nobody.png     nothing found",
+    ]
+
+
+def test_run_tells_programs_where_faces_are(
+    whole: Package, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = outcome(capfd, "run", whole.path, ASTRONAUT, "--json")
+    assert (status, err) == (0, "")
+    (answer,) = json.loads(out)["answers"]
+    assert answer["guesses"] == []
+    (face,) = answer["detections"]
+    assert (face["index"], face["label"]) == (0, "face")
+    assert face["score"] == pytest.approx(ONE_FACE[0][0], abs=0.01)
+    assert face["box"] == pytest.approx(ONE_FACE[0][1], abs=0.01)
