@@ -31,6 +31,9 @@ from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
 from lcp_tvm.cpu.templates import Choose, template_of
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
 
+VECTORS = 8
+"""Of outputs of a dense layer that are summed up at a time."""
+
 FLOATS = Kind(
     stem="",
     dtype="float32",
@@ -145,7 +148,7 @@ class _Blocker:
 
     def _dense(self, fused: Fused) -> None:
         data, weight = fused.call.args
-        dense = dense_of(fused.call, self._lanes, fused.steps)
+        dense = dense_of(fused.call, self._lanes, VECTORS, fused.steps)
         x = self._forms.plain(data)
         operands = [
             relax.const(self._forms.per_channel(operand, dense.outputs, dense.padded))

@@ -135,7 +135,8 @@ class _Blocker:
     def _dense(self, chain: Chain) -> None:
         data, weight = self._forms.plain(chain.data), chain.call.args[1].value.numpy()
         steps, constants = self._without_sign(chain, weight.sum(axis=0, dtype=np.int64))
-        dense, dot = dense_of(chain.call, self._lanes, steps), self._dot.exact_for(weight)
+        dot = self._dot.exact_for(weight)
+        dense = dense_of(chain.call, self._lanes, dot.outputs, steps)
         operands = [
             relax.const(self._forms.per_channel(one, dense.outputs, dense.padded))
             for one in constants

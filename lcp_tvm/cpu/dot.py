@@ -38,6 +38,7 @@ class Dot(ABC):
     weights : dtype of packed weights, ``single`` of those of depthwise convolutions.
     vectors : that four inputs are spread to, and four weights of each lane take.
     instructions : that add four products to each lane.
+    outputs : vectors of a dense layer's that are summed up at a time.
     """
 
     lanes: int
@@ -46,6 +47,7 @@ class Dot(ABC):
     single: str
     vectors: int
     instructions: int
+    outputs: int = 8
 
     def exact_for(self, weight: Integers) -> Dot:
         """Return what computes products with these weights exactly."""
@@ -186,6 +188,7 @@ class Mull(_Neon):
     alone: bool = False
     vectors: int = 2
     instructions: int = 3
+    outputs: int = 4  # with more, LLVM spills
 
     def exact_for(self, weight: Integers) -> Dot:
         return replace(self, alone=bool(weight.min() == -128))

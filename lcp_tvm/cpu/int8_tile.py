@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
@@ -39,6 +40,9 @@ def _tiles_of(conv: Conv, core: Core, dot: Dot) -> Iterator[Tile]:
             continue
         for columns in range(1, conv.out.width + 1):
             kept = 0 if core.broadcasts else _inputs(conv, columns) * dot.vectors
+            if dot.instructions == 1 and conv.sums == QUAD and not core.broadcasts:
+                # LLVM writes out the steps of a picture and keeps their weights from tile to tile.
+                kept += math.prod(conv.kernel) * blocks + SPARE
             if columns * blocks + blocks * dot.vectors + kept + spare <= core.registers:
                 yield Tile(columns, blocks)
 

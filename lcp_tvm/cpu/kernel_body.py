@@ -13,9 +13,6 @@ from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.kernels.dense import Dense
 
-VECTORS = 8
-"""Of outputs of a dense layer that are summed up at a time."""
-
 
 class Kernels:
     """The module under construction; equal kernels are one."""
@@ -127,10 +124,10 @@ def conv_of(
     )
 
 
-def dense_of(call: relax.Call, lanes: int, steps: tuple[Step, ...]) -> Dense:
-    """Return a product of matrices, and what follows it."""
+def dense_of(call: relax.Call, lanes: int, most: int, steps: tuple[Step, ...]) -> Dense:
+    """Return a product of matrices, and what follows it, in runs of so many vectors at most."""
     (batch, inputs), outputs = pair(call.args[0].ty.shape), int(call.args[1].value.shape[1])
-    return Dense(batch, inputs, outputs, lanes, min(VECTORS, -(-outputs // lanes)), steps)
+    return Dense(batch, inputs, outputs, lanes, min(most, -(-outputs // lanes)), steps)
 
 
 def pair(values: Any) -> tuple[int, int]:

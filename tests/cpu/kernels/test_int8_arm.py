@@ -1,8 +1,7 @@
-"""Kernels of quantised maps compute the same integers on emulated ARM cores, within registers."""
+"""Kernels of quantised maps compute the same integers on emulated ARM cores."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,12 +11,9 @@ import tvm
 
 from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.build import link_shared
-from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.dot import DOTS, QUAD, Dot
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.int8_tile import choose_int8_tile
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
 from lcp_tvm.cpu.target import parse_target
@@ -92,46 +88,3 @@ def test_kernels_give_numpys_integers(board: str, tmp_path: Path) -> None:
     calls = {name: [*case.arguments, case.empty()] for name, case in made.items()}
     for name, result in run_functions(board, library, calls, tmp_path).items():
         made[name].check(result)
-
-
-PRODUCTS = re.compile(r"\t(sdot|smull2?|smlal2?|vmull\.s8|vmlal\.s8)\t")
-MACS = {"sdot": 16}
-"""That an instruction multiplies and adds; of the others 8."""
-
-MOST = {"cortex-a9": 0.40, "cortex-a53": 0.32, "cortex-a72": 0.32, "cortex-a76": 0.11}
-"""Instructions per multiply-accumulate of the innermost loop; of products alone 0.19, or 0.06."""
-
-
-@pytest.mark.parametrize("core", MOST)
-def test_the_inner_loop_stays_in_registers(core: str) -> None:
-    dot = DOTS[core]
-    data = Blocked(1, 64, 28, 28, dot.lanes, Halo(1, 1, 1, 1), dot.dtype)
-    out = Blocked(1, 64, 28, 28, dot.lanes, Halo(), dot.dtype)
-    conv = Conv(data, out, (3, 3), (1, 1), (1, 1), (1, 1), 1, (Step("bias"), SHIFT, NARROW))
-    tile = choose_int8_tile(conv, CORES[core], dot)
-    board = {"cortex-a9": "pynq", "cortex-a53": "rpi3", "cortex-a72": "rpi4", "cortex-a76": "rpi5"}
-    compiled = tvm.compile(
-        tvm.IRModule({"conv": conv_int8_kernel("conv", conv, tile, dot)}),
-        target=parse_target(f"arm:{board[core]}").tvm_target(),
-    )
-    loop = innermost_loop(compiled.mod.inspect_source("asm"))
-    stack = [line for line in loop if re.search(r"\[(sp|r11, #|x29, #)", line)]
-    vectors = [line for line in stack if re.search(r"\t[vqd]", line)]
-    assert vectors == []
-    products = [PRODUCTS.search(line) for line in loop]
-    macs = sum(MACS.get(found[1], 8) for found in products if found)
-    assert len(loop) <= MOST[core] * macs
-
-
-def innermost_loop(assembly: str) -> list[str]:
-    """Return the instructions of the loop of most products among those without loops inside."""
-    lines = assembly.splitlines()
-    labels = {line.partition(":")[0]: at for at, line in enumerate(lines) if line.startswith(".L")}
-    loops, begun = [], -1
-    for end, line in enumerate(lines):
-        found = re.search(r"^\t(?:b|bne|b\.\w+|cbn?z\t\w+,|tbn?z\t.*,)\t? ?(\.L\w+)$", line)
-        begin = labels.get(found[1], end) if found else end
-        if begin < end and begin > begun:
-            loops.append([one for one in lines[begin:end] if re.match(r"\t[a-z]", one)])
-            begun = begin
-    return max(loops, key=lambda loop: sum(bool(PRODUCTS.search(line)) for line in loop))
