@@ -94,15 +94,16 @@ class Serving:
         began_s = time.monotonic()
         outputs = await self.cluster.infer(x)
         ended_s = time.monotonic()
-        answer = split.read(outputs)
+        seen = split.seen(frame)
+        answer = split.read(outputs, seen)
         return Result(
             frame=frame,
             split=split.name,
             guesses=answer.guesses,
-            detections=(),
+            detections=answer.detections or (),
             infer_ms=(ended_s - began_s) * 1e3,
             answered_s=ended_s,
-            seen=split.seen(frame),
+            seen=seen,
         )
 
     async def _look(self) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lcp_tvm.answers import Answer, read_answer
 from lcp_tvm.camera.frame import Frame
+from lcp_tvm.detections import Box
 from lcp_tvm.errors import InputError
 from lcp_tvm.network import Preprocess
 from lcp_tvm.package import Package
@@ -34,7 +35,7 @@ class Split:
 
     Attributes
     ----------
-    read : outputs of the plan to an answer.
+    read : outputs of the plan and what was seen of the frame, to an answer.
     open : make a cluster for it, which is not open yet.
     kind : what a board runs, by its name and number.
     """
@@ -42,7 +43,7 @@ class Split:
     name: str
     plan: Plan
     preprocess: Preprocess
-    read: Callable[[Sequence[Array]], Answer]
+    read: Callable[[Sequence[Array], Box], Answer]
     open: Callable[[], Cluster]
     kind: Callable[[str, int], str]
 
@@ -51,16 +52,20 @@ class Split:
         dtype = self.plan.tensors[self.plan.inputs[0]].dtype
         return picture_input(Image.fromarray(frame.pixels), self.preprocess, dtype)
 
-    def seen(self, frame: Frame) -> tuple[float, float, float, float]:
+    def seen(self, frame: Frame) -> Box:
         """Return what the network sees of a frame."""
         height, width, _ = frame.pixels.shape
         return seen_box(width, height, self.preprocess)
 
 
 def splits_of(
-    packages: Sequence[Package], workers: Workers, settings: Settings
+    packages: Sequence[Package], workers_of: Callable[[Plan], Workers | None], settings: Settings
 ) -> tuple[Split, ...]:
-    """Return the splits of some packages, all on the same workers, each with a name of its own.
+    """Return the splits of some packages, each with a name of its own.
+
+    Parameters
+    ----------
+    workers_of : a plan's workers; None starts some on this machine.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def splits_of(
     """
     found: list[Split] = []
     for package in packages:
-        split = _split(package, workers, settings)
+        split = _split(package, workers_of(package.plan()), settings)
         names = [other.name for other in found]
         if split.name in names:
             raise InputError(
@@ -80,7 +85,7 @@ def splits_of(
     return tuple(found)
 
 
-def _split(package: Package, workers: Workers, settings: Settings) -> Split:
+def _split(package: Package, workers: Workers | None, settings: Settings) -> Split:
     plan, manifest = package.plan(), package.manifest
     if plan.batch > 1:
         raise InputError(
@@ -96,11 +101,14 @@ def _split(package: Package, workers: Workers, settings: Settings) -> Split:
     def kind(name: str, number: int) -> str:
         return targets.of(GATEWAY if name == GATEWAY_NAME else number % plan.devices).text
 
+    def read(outputs: Sequence[Array], seen: Box) -> Answer:
+        return read_answer("", outputs, manifest.labels, TOP, manifest.detector, seen)
+
     return Split(
         name=UNSPLIT if plan.split == "none" else plan.split,
         plan=plan,
         preprocess=package.preprocess,
-        read=lambda outputs: read_answer("", outputs, manifest.labels, TOP),
+        read=read,
         open=lambda: Cluster(package, workers, settings),
         kind=kind,
     )

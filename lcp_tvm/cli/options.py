@@ -82,3 +82,32 @@ def _check_picture(_: click.Context, __: click.Parameter, path: Path | None) -> 
     if path is not None and not path.absolute().parent.is_dir():
         raise InputError(f"{path}: its folder does not exist; make it first")
     return path
+
+
+def workers_options(function: Decorated) -> Decorated:
+    """Add ``--workers``, ``--cluster`` and ``--policy``: where tasks run."""
+    for option in (
+        click.option(
+            "--policy",
+            type=click.Choice(["static", "sharing", "stealing"]),
+            help="Who runs a task: the device of the plan; whom the gateway deals it to; whoever "
+            "is free. By default as the plan says.",
+        ),
+        click.option(
+            "--cluster",
+            "cluster_file",
+            metavar="FILE.toml",
+            type=FILE,
+            help="Boards with their addresses and speeds, as 'predict' takes it.",
+        ),
+        click.option(
+            "--workers",
+            metavar="HOST:PORT,...",
+            help="Boards that run 'lcp-tvm worker', device 0 first; or tracker://HOST:PORT, for "
+            "those that a tracker knows. One more than the network has devices is the gateway; "
+            "fewer take several parts, more take the next picture. Without it workers are started "
+            "on this machine.",
+        ),
+    ):
+        function = option(function)
+    return function

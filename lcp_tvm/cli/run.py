@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcp_tvm.cli.options import FILE, Number, debug_option, json_option, package_argument
+from lcp_tvm.cli.options import (
+    FILE,
+    Number,
+    debug_option,
+    json_option,
+    package_argument,
+    workers_options,
+)
 from lcp_tvm.cli.output import ProgressBar, print_json, stdout_console
 from lcp_tvm.errors import InputError
 
@@ -28,26 +35,7 @@ MAX_IN_FLIGHT = 1024
 @click.command("run")
 @package_argument
 @click.argument("images", metavar="IMAGE...", type=FILE, nargs=-1, required=True)
-@click.option(
-    "--workers",
-    metavar="HOST:PORT,...",
-    help="Boards that run 'lcp-tvm worker', device 0 first; or tracker://HOST:PORT, for those that "
-    "a tracker knows. One more than the network has devices is the gateway; fewer take several "
-    "parts, more take the next picture. Without it workers are started on this machine.",
-)
-@click.option(
-    "--cluster",
-    "cluster_file",
-    metavar="FILE.toml",
-    type=FILE,
-    help="Boards with their addresses and speeds, as 'predict' takes it.",
-)
-@click.option(
-    "--policy",
-    type=click.Choice(["static", "sharing", "stealing"]),
-    help="Who runs a task: the device of the plan; whom the gateway deals it to; whoever is free. "
-    "By default as the plan says.",
-)
+@workers_options
 @click.option(
     "--sources", metavar="D,D,...", help="Devices that pictures come from in turn, for example 0,1."
 )
@@ -125,7 +113,7 @@ def run_command(
 
         opened = read_package(package)
         plan = opened.plan()
-        found = _workers(workers, cluster_file, plan, policy)
+        found = workers_of(workers, cluster_file, plan, policy)
         described = () if found is None or found.cluster is None else found.cluster.sources
         settings = Settings(
             policy=policy,
@@ -173,9 +161,18 @@ def parse_sources(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _workers(
+def workers_of(
     text: str | None, cluster_file: Path | None, plan: Plan, policy: Policy | None
 ) -> Workers | None:
+    """Find what ``--workers`` or ``--cluster`` names, for a plan; None where neither is given.
+
+    Raises
+    ------
+    InputError
+        Both are given, or one is wrong.
+    WorkerError
+        A tracker knows of none.
+    """
     from lcp_tvm.rpc.discover import find_workers, load_workers, with_gateway
 
     if text is not None and cluster_file is not None:

@@ -16,7 +16,7 @@ from lcp_tvm.pictures import load_rgb, picture_files
 SHORTER, LONGEST = 480, 1280
 """Sides of a frame whose size is not given: as the picture's, one to the other."""
 
-SWAY = 0.01
+SWAY = 0.008
 """Pictures move by so much of a side: networks that know only pictures in the middle bear that."""
 
 HOLD_S = 2.0
