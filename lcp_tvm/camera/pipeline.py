@@ -218,6 +218,10 @@ class Pipeline:
     def _boards(self, now_s: float) -> list[Board]:
         if self._serving is not None:
             self._standings = self._serving.cluster.standings()
+        elif self._reviving is not None:
+            self._standings = tuple(
+                Standing(standing.name, "lost", self._error) for standing in self._standings
+            )
         boards = []
         for number, standing in enumerate(self._standings):
             load = self._meter.load(standing.name)
@@ -260,7 +264,8 @@ class Pipeline:
         )
         serving = await Serving.open(split, self._frames, listener)
         self._opened_s = time.monotonic()
-        names = {standing.name for standing in serving.cluster.standings()}
+        self._standings = serving.cluster.standings()
+        names = {standing.name for standing in self._standings}
         for board in sorted(self._left_out & names):
             try:
                 serving.cluster.leave_out(board)
