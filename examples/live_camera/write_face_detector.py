@@ -6,6 +6,9 @@
 A small YOLOv2: a convolution without padding, five separable convolutions, a max pool behind each
 of the six, and a 1x1 convolution that writes five boxes for each cell of a 13x13 grid. Weights are
 stored in bytes, ``value = byte * scale + min``, and listed in a JSON manifest.
+
+One thing is added: numbers are cut off at 8 and -8, beyond which their sigmoid says no more. They
+reach 50 otherwise, and int8 numbers would have steps of a half.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ NAME = "tiny_face_detector_model"
 SIZE = 416
 SEPARABLE = 5
 SLOPE = 0.1  # of leaky ReLU
+LIMIT = 8.0
 METADATA = {
     "lcp_tvm.preprocess": {
         "size": [SIZE, SIZE], "mean": [117.001, 114.697, 97.404], "std": [255.0], "scale": 1.0,
@@ -71,6 +75,11 @@ class Builder:
     def leaky(self, x: str) -> str:
         return self.node("LeakyRelu", [x], f"{x}_leaky", alpha=SLOPE)
 
+    def clip(self, x: str, name: str, limit: float) -> str:
+        for bound, value in (("least", -limit), ("most", limit)):
+            self.weights.append(onnx.numpy_helper.from_array(np.float32(value), bound))
+        return self.node("Clip", [x, "least", "most"], name)
+
     def pool(self, x: str, name: str, stride: int) -> str:
         """Pool 2x2; where the map is odd, or at stride 1, padding is right and below."""
         return self.node(
@@ -103,6 +112,7 @@ def face_detector(folder: Path) -> onnx.ModelProto:
         x = graph.depthwise(x, f"conv{number}")
         x = graph.leaky(graph.conv(x, f"conv{number}", "pointwise_filter"))
     x = graph.conv(graph.pool(x, f"pool{SEPARABLE}", stride=1), "conv8", "filters")
+    x = graph.clip(x, "grid", LIMIT)
     picture = onnx.helper.make_tensor_value_info(
         "picture", onnx.TensorProto.FLOAT, [1, 3, SIZE, SIZE]
     )
