@@ -15,6 +15,7 @@ import click
 from lcp_tvm.cli.bench import bench_command
 from lcp_tvm.cli.board import board_command
 from lcp_tvm.cli.board_hosts import deploy_command, probe_command, program_command
+from lcp_tvm.cli.camera import camera_command
 from lcp_tvm.cli.compare import compare_command
 from lcp_tvm.cli.compile import compile_command
 from lcp_tvm.cli.demo import demo_command
@@ -58,6 +59,7 @@ for _command in (
     tracker_command,
     board_command,
     demo_command,
+    camera_command,
 ):
     cli.add_command(_command)
 for _command in (deploy_command, program_command, probe_command):
