@@ -186,7 +186,7 @@ def _heading(report: Report) -> Text:
     if report.plan.batch > 1:
         text += f", {report.plan.batch} frames together"
     if report.classes:
-        text += f", {report.classes} classes"
+        text += f", {report.classes} {'class' if report.classes == 1 else 'classes'}"
     return Text(f"{text}\n{files}; made by {made}")
 
 

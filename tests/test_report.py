@@ -106,6 +106,11 @@ def test_text_of_a_network_on_the_cpu(tmp_path: Path) -> None:
     assert _text(render_report(report)) == CPU_TEXT
 
 
+def test_one_class_is_told_as_one(tmp_path: Path) -> None:
+    report = replace(build_report(a_package(tmp_path)), classes=1)
+    assert _text(render_report(report)).splitlines()[0].endswith(" 1x3x8x8, 1 class")
+
+
 def test_text_of_a_split_network(tmp_path: Path) -> None:
     report = build_report(write_package(a_split_compiled(), tmp_path / "split.lcp"))
     report = replace(report, versions={"tvm": "0.27.0", "lcp-tvm": "1.0"})
