@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,6 @@ from lcp_tvm.pictures import load_input
 from lcp_tvm.rpc.blocking import BlockingCluster
 from lcp_tvm.rpc.workers import local_workers
 from lcp_tvm.runner import run_pictures
-from lcp_tvm.split_text import parse_split
 from tests import tiny_face_detector as reference
 from tests.cli.refused import outcome
 
@@ -44,24 +44,43 @@ ONE_FACE = [(0.971, (0.320, 0.147, 0.545, 0.362))]
 TWO_FACES = [(0.821, (0.715, 0.159, 0.845, 0.358)), (0.817, (0.148, 0.153, 0.276, 0.368))]
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(EXAMPLE)
-    import write_face_detector
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """The scripts of the example as modules."""
 
-    yield write_face_detector
-    del sys.modules["write_face_detector"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return compile_file(MODEL, tmp_path_factory.mktemp("whole") / "face.lcp", "cpu")
+    faces: ModuleType
+    write_face_detector: ModuleType
 
 
 @pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    path = tmp_path_factory.mktemp("tiles") / "face.lcp"
-    return compile_file(MODEL, path, "cpu", split=parse_split("ftp:2x2"))
+def scripts() -> Iterator[Scripts]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLE)
+        import faces
+        import write_face_detector
+
+        yield Scripts(faces, write_face_detector)
+        for name in ("faces", "write_face_detector"):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def packages(scripts: Scripts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Package, Package]:
+    """Tiles and the whole network, as the example compiles them."""
+    compiled: tuple[Package, Package] = scripts.faces.compile_detector(
+        tmp_path_factory.mktemp("faces")
+    )
+    return compiled
+
+
+@pytest.fixture(scope="module")
+def tiles(packages: tuple[Package, Package]) -> Package:
+    return packages[0]
+
+
+@pytest.fixture(scope="module")
+def whole(packages: tuple[Package, Package]) -> Package:
+    return packages[1]
 
 
 def grid(model: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -73,23 +92,23 @@ def grid(model: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
 
 
 def test_the_script_writes_the_network_that_the_manifest_describes(
-    script: ModuleType, tmp_path: Path
+    scripts: Scripts, tmp_path: Path
 ) -> None:
     reference.random_model(tmp_path, seed=1)
     expected = reference.run(reference.read_weights(tmp_path), NOISE)
-    found = grid(script.face_detector(tmp_path), NOISE)
+    found = grid(scripts.write_face_detector.face_detector(tmp_path), NOISE)
     assert 0.5 < np.abs(expected).max() < LIMIT
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.ptp(expected))
 
 
 def test_the_script_refuses_bytes_that_the_manifest_does_not_list(
-    script: ModuleType, tmp_path: Path
+    scripts: Scripts, tmp_path: Path
 ) -> None:
     reference.random_model(tmp_path, seed=1)
     with (tmp_path / f"{reference.NAME}.bin").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(SystemExit, match="193322 bytes of weights, the manifest lists 193321"):
-        script.face_detector(tmp_path)
+        scripts.write_face_detector.face_detector(tmp_path)
 
 
 def test_the_network_computes_what_face_api_does() -> None:
@@ -101,7 +120,7 @@ def test_the_network_computes_what_face_api_does() -> None:
 
 
 def test_four_boards_compute_what_one_does(whole: Package, tiles: Package) -> None:
-    x = load_input(ASTRONAUT, whole.preprocess, "float32")
+    x = load_input(ASTRONAUT, whole.preprocess, "uint8")
     (expected,) = load_local(whole.code()).run(whole.plan(), x)
     assert tiles.plan().devices == 4
     with local_workers(4) as workers, BlockingCluster(tiles, workers) as cluster:
@@ -171,3 +190,21 @@ def test_run_tells_programs_where_faces_are(
     assert (face["index"], face["label"]) == (0, "face")
     assert face["score"] == pytest.approx(ONE_FACE[0][0], abs=0.01)
     assert face["box"] == pytest.approx(ONE_FACE[0][1], abs=0.01)
+
+
+def test_the_example_finds_the_face_in_a_live_camera(
+    scripts: Scripts,
+    packages: tuple[Package, Package],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log = tmp_path / "answers.jsonl"
+    options = ("--port", "0", "--frames", "8", "--json-log", str(log))
+    assert scripts.faces.show(packages, options) == 0, capfd.readouterr().err
+    answers = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(answers) == 8
+    for answer in answers:
+        assert (answer["split"], answer["known"]) == ("ftp:2x2@13", "astronaut")
+        (face,) = answer["detections"]
+        assert face["label"] == "face"
+        assert face["box"] == pytest.approx(ONE_FACE[0][1], abs=0.05)  # it sways
