@@ -143,7 +143,7 @@ def _tuned_messages(modules: Sequence[CompiledModule], tunings: Tunings) -> Iter
     if tunings.text and on_vta:
         yield f"{sum(on_vta)} of {len(on_vta)} VTA layers have tilings {database}"
     if tunings.text and convolutions:
-        yield f"{tuned} of {convolutions} convolutions on CPUs are computed as is best {database}"
+        yield f"{tuned} of {convolutions} convolutions on CPUs have kernels {database}"
 
 
 def with_measurements(plan: Plan, modules: list[CompiledModule]) -> Plan:

@@ -58,9 +58,14 @@ def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:
     return best
 
 
-def direct_cycles(conv: Conv, tile: Tile, core: Core) -> float:
-    """Return the modelled cycles of a direct convolution that reads its weights once."""
-    return cycles(conv, tile, core) + weight_cycles(conv, conv.kernel[0] * conv.kernel[1])
+def direct_cycles(conv: Conv, tile: Tile, core: Core, step: float | None = None) -> float:
+    """Return the modelled cycles of a direct convolution that reads its weights once.
+
+    Parameters
+    ----------
+    step : as of `tile.cycles`.
+    """
+    return cycles(conv, tile, core, step) + weight_cycles(conv, conv.kernel[0] * conv.kernel[1])
 
 
 def all_plans_of(conv: Conv, core: Core) -> Iterator[Winograd]:
@@ -99,8 +104,13 @@ def _inputs(width: int, blocks: int, core: Core) -> int:
     return by_lane_inputs(width, blocks, core) if core.lanes == by_lane.LANES else SPARE + blocks
 
 
-def winograd_cycles(conv: Conv, plan: Winograd, core: Core) -> float:
-    """Return the modelled cycles of a convolution."""
+def winograd_cycles(conv: Conv, plan: Winograd, core: Core, step: float | None = None) -> float:
+    """Return the modelled cycles of a convolution.
+
+    Parameters
+    ----------
+    step : as of `tile.cycles`.
+    """
     tiles, tile = math.prod(tiles_across(conv, plan.outputs)), plan.tile
     operations = ARITHMETIC[plan.outputs]
     begun = core.latency + LOOP
@@ -111,7 +121,8 @@ def winograd_cycles(conv: Conv, plan: Winograd, core: Core) -> float:
         (plan.inputs + plan.outputs) * operations[1] / core.products + stored / core.loads + begun
     )
     sums = tile.columns * tile.blocks / core.loads
-    multiplied = conv.sums * step_cycles(tile, core) + sums + begun
+    step = step_cycles(tile, core) if step is None else step
+    multiplied = conv.sums * step + sums + begun
     register_tiles = -(-tiles // tile.columns) * plan.products / tile.blocks
     per_frame = (
         tiles * conv.data.blocks * data

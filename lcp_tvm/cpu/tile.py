@@ -22,6 +22,12 @@ WRITTEN_OUT = 60
 KEPT = 9
 """Weights of a channel, at most, that LLVM keeps from tile to tile where it writes loops out."""
 
+NEIGHBOURS = 8
+"""Pixels of a depthwise tile, at most, that LLVM keeps in registers on x86, inputs included."""
+
+READ_AGAIN = 3
+"""Loads for a product of wider ones: they took up to 1.6 times as long."""
+
 LOOP = 10
 """Cycles to begin a tile: its addresses, and branches that are not foreseen."""
 
@@ -69,27 +75,34 @@ def _inputs(conv: Conv, columns: int, blocks: int, core: Core) -> int:
     return blocks + SPARE
 
 
-def cycles(conv: Conv, tile: Tile, core: Core) -> float:
-    """Return the modelled cycles of a convolution; memory beyond the first cache is not in it."""
+def cycles(conv: Conv, tile: Tile, core: Core, step: float | None = None) -> float:
+    """Return the modelled cycles of a convolution; memory beyond the first cache is not in it.
+
+    Parameters
+    ----------
+    step : cycles of a step, if they are known better than `step_cycles` says.
+    """
     # What is left of a row costs a whole tile: it has code of its own, which must be fetched.
     tiles = -(-conv.out.width // tile.columns)
-    row = tiles * _tile_cycles(conv, tile, core)
+    row = tiles * _tile_cycles(conv, tile, core, step)
     return row * conv.out.batch * conv.out.height * conv.out.blocks / tile.blocks
 
 
-def _tile_cycles(conv: Conv, tile: Tile, core: Core) -> float:
+def _tile_cycles(conv: Conv, tile: Tile, core: Core, step: float | None) -> float:
     """Return the cycles of one tile: products of all inputs, then the epilogue."""
     steps = conv.kernel[0] * conv.kernel[1] * conv.sums
     operands = sum(one.kind == "add" for one in conv.steps)
     epilogue = tile.columns * tile.blocks * (2 + operands) / core.loads
-    return steps * step_cycles(tile, core, conv.depthwise) + epilogue + core.latency + LOOP
+    step = step_cycles(tile, core, conv.depthwise) if step is None else step
+    return steps * step + epilogue + core.latency + LOOP
 
 
 def step_cycles(tile: Tile, core: Core, depthwise: bool = False) -> float:
     """Return the cycles in which one product is added to each sum of a tile."""
     sums = tile.columns * tile.blocks
     if depthwise:
-        inputs: float = sums
+        wide = core.broadcasts and tile.columns > NEIGHBOURS
+        inputs: float = sums * (READ_AGAIN if wide else 1)
     elif core.broadcasts:
         inputs = tile.columns
     else:

@@ -53,7 +53,7 @@ def test_a_model_is_tuned_and_compiled_with_that(
     assert outcome(capfd, *arguments)[0] == 0
     (told,) = (one for one in read_package(package).manifest.messages if "SHA-256" in one)
     assert told == (
-        "3 of 3 convolutions on CPUs are computed as is best of the database with SHA-256 "
+        "3 of 3 convolutions on CPUs have kernels of the database with SHA-256 "
         + read_tunings(database).sha256
     )
 
