@@ -9,6 +9,7 @@ are those of ``lcp-tvm camera``.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def show(packages: Sequence[Package], options: Sequence[str]) -> int:
     """Show what the detector finds until Ctrl-C; return the exit status."""
     defaults: list[str] = []
     if "--source" not in options:
-        defaults += ["--source", f"synthetic:{HERE / 'pictures'}"]
+        defaults += ["--source", f"synthetic:{os.path.relpath(HERE / 'pictures')}"]
     if not {"--workers", "--cluster"}.intersection(options):
         defaults += ["--workers", "4"]
     return main(["camera", *(str(package.path) for package in packages), *defaults, *options])
