@@ -15,7 +15,6 @@ from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, StaticFileHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
@@ -217,15 +216,16 @@ async def serving(hub: Hub, controls: Controls, host: str, port: int) -> AsyncIt
         The address cannot be had.
     """
     try:
-        sockets = bind_sockets(port, host)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
     except OSError as error:
         raise InputError(
             f"camera: cannot listen on {host}:{port}: {error.strerror or error}; "
             "choose another --listen or --port (0: a free one)"
         ) from error
-    for listener in sockets:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    access = Access.to(host, sockets[0].getsockname()[1])
+    listener.setblocking(False)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    access = Access.to(host, listener.getsockname()[1])
     camera = _Camera(hub, controls, access)
     server = _Server(
         _application(camera),
@@ -235,7 +235,7 @@ async def serving(hub: Hub, controls: Controls, host: str, port: int) -> AsyncIt
         max_body_size=MAX_REQUEST_BYTES,
         max_buffer_size=4 * MAX_REQUEST_BYTES,
     )
-    server.add_sockets(sockets)
+    server.add_socket(listener)
     states = asyncio.create_task(_tell_states(camera))
     try:
         yield access.link
