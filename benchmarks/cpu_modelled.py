@@ -1,6 +1,7 @@
 """Choose kernels for ARM cores by LLVM's model of their pipelines, where there is no board.
 
-    python benchmarks/cpu_modelled.py [CORE...]     writes lcp_tvm/cpu/tuned/CORE.jsonl
+    python benchmarks/cpu_modelled.py [CORE...]             writes lcp_tvm/cpu/tuned/CORE.jsonl
+    python benchmarks/cpu_modelled.py --count [CORE...]     writes cpu_modelled.csv
 
 `lcp-tvm tune` measures what calls take. This asks llvm-mca (Debian's package llvm, 14.0.6), which
 reads the inner loop of a kernel's assembly and knows what the core does in every cycle: what loads
@@ -8,40 +9,65 @@ and products wait for, and what begins together. Layers of one kind share a loop
 for each register tile. The cycles of a step then go into the model that a compile has
 (`lcp_tvm/cpu/tile.py`, `choose.py`) in place of its own. Nothing here is measured; what caches do
 is in neither. Layers are those of the six networks of docs/cpu.md and of the examples.
+
+``--count`` takes layers of MobileNetV1 and EfficientNet-Lite0 whose choice is another than a
+compile's own, one of each kind, and counts the instructions that qemu-user executes in a call of
+either kernel, all of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import math
 import re
 import subprocess
 import sys
-from collections.abc import Hashable, Sequence
+import tempfile
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
+import tvm
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from lcp_tvm.cpu.blocked import Halo  # noqa: E402
+from lcp_tvm.cpu.build import link_shared  # noqa: E402
 from lcp_tvm.cpu.choose import direct_cycles, winograd_cycles  # noqa: E402
 from lcp_tvm.cpu.core import Core  # noqa: E402
 from lcp_tvm.cpu.kernels.conv import Conv, Tile  # noqa: E402
 from lcp_tvm.cpu.kernels.winograd import Winograd  # noqa: E402
 from lcp_tvm.cpu.target import Target, parse_target  # noqa: E402
-from lcp_tvm.cpu.templates import Choice, template_of  # noqa: E402
+from lcp_tvm.cpu.templates import Choice, choices_of, template_of  # noqa: E402
 from lcp_tvm.cpu.tune import jobs_of, tune  # noqa: E402
-from lcp_tvm.cpu.tunings import SHIPPED, Layer, Tuning, code_of, store_tuning  # noqa: E402
+from lcp_tvm.cpu.tunings import (  # noqa: E402
+    SHIPPED,
+    Layer,
+    Tuning,
+    code_of,
+    cpu_tunings,
+    shipped_tunings,
+    store_tuning,
+)
 from lcp_tvm.frontend.load import load_network  # noqa: E402
 from tests.cpu.assembly import Loop, assembly_of, product_loops  # noqa: E402
+from tests.cpu.emulated import EMULATED, build_program, write_calls  # noqa: E402
 from tests.cpu.judge.networks import NETWORKS, load  # noqa: E402
 
 WHERE = "modelled by llvm-mca 14.0.6"
+COUNTED = ("mobilenetv1", "efficientnet-lite0")
 EXAMPLES = (
     ROOT / "examples/fashion_mnist/fashion_net.onnx",
     ROOT / "examples/lcp_fashion_mnist/vgg_split2.onnx",
 )
 ROUNDS = 100
 """Of a loop that are modelled."""
+
+MOST_MACS = 500_000
+"""Of rows of a layer whose instructions are counted, unless there is only one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +143,9 @@ def _same(line: str) -> str:
     return re.sub(r"^(vc\w\w\.f32\s+\w+), (\w+), #0$", r"\1, \2, \2", line)
 
 
-def convs_of(core: Core) -> dict[Layer, Conv]:
-    """Return what the networks compute, each layer once."""
-    networks = [*map(load, NETWORKS), *map(load_network, EXAMPLES)]
+def convs_of(core: Core, names: Iterable[str] = NETWORKS) -> dict[Layer, Conv]:
+    """Return what networks and the examples compute, each layer once."""
+    networks = [*map(load, names), *map(load_network, EXAMPLES)]
     return {Layer.of(job.conv): job.conv for net in networks for job in jobs_of(net.module, core)}
 
 
@@ -135,12 +161,84 @@ def write_database(name: str) -> None:
         print(name, layer, found.before, found.after, f"{ns / model_ns:.3f}", flush=True)
 
 
+def count_rows(name: str) -> Iterator[dict[str, str]]:
+    """Yield layers of different kinds with what is executed for either choice."""
+    pipeline, kinds = PIPELINES[name], set()
+    processor = pipeline.target.processor
+    known = cpu_tunings(shipped_tunings([processor]), processor)
+    for layer, conv in convs_of(pipeline.core, COUNTED).items():
+        tuning, kind = known[layer], (layer.kernel, layer.strides, layer.groups > 1)
+        before = choices_of(conv, pipeline.core)[0]
+        both_direct = isinstance(before, Tile) and isinstance(tuning.choice, Tile)
+        if before == tuning.choice or not both_direct or kind in kinds:
+            continue
+        kinds.add(kind)
+        few = _few_rows(conv)
+        macs = math.prod(few.kernel) * few.sums * math.prod(few.out.shape)
+        counts = [executed(pipeline.target, few, one) / macs for one in (before, tuning.choice)]
+        size = f"{layer.outputs}x{layer.height}x{layer.width}"
+        yield {
+            "core": name,
+            "layer": f"{layer.inputs} -> {size}",
+            "kernel": f"{layer.kernel[0]}x{layer.kernel[1]}",
+            "stride": str(layer.strides[0]),
+            "groups": str(layer.groups),
+            "modelled_time_ratio": f"{tuning.ns / tuning.model_ns:.3f}",
+            "instructions_per_mac": f"{counts[0]:.3f}",
+            "instructions_per_mac_modelled": f"{counts[1]:.3f}",
+        }
+
+
+def _few_rows(conv: Conv) -> Conv:
+    """Return the first rows of a convolution, with nothing behind it."""
+    row = math.prod(conv.kernel) * conv.sums * math.prod(conv.out.shape) // conv.out.rows
+    rows = min(conv.out.height, max(1, MOST_MACS // row))
+    data = replace(conv.data, height=rows * conv.strides[0] + conv.kernel[0])
+    return replace(
+        conv, data=data, out=replace(conv.out, height=rows, halo=Halo()), steps=(), maps=()
+    )
+
+
+def executed(target: Target, conv: Conv, choice: Choice) -> int:
+    """Return the instructions of a call under qemu-user: what a second call adds."""
+    kernel = template_of(choice)[1].kernel("f", conv, choice)
+    shapes = [[int(size) for size in one.shape] for one in kernel.ty.params]
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        compiled = tvm.compile(tvm.IRModule({"f": kernel}), target=target.tvm_target())
+        compiled.mod.write_to_file(str(folder / "f.o"), "o")
+        link_shared([folder / "f.o"], target, folder / "f.so")
+        build_program(target, "run_functions.c", folder / "program")
+        call = write_calls({"f": [np.ones(shape, np.float32) for shape in shapes]}, folder)
+        command = [str(folder / "program"), str(folder / "f.so")]
+        once, twice = (_counted(target, [*command, *call * times]) for times in (1, 2))
+    return twice - once
+
+
+def _counted(target: Target, command: Sequence[str]) -> int:
+    """Return how many instructions a program executes; qemu tells of each."""
+    board = "arm:pynq" if target.processor.machine == "armv7l" else "arm:rpi3"
+    emulator, library = EMULATED[board]
+    options = ["-L", str(library), "-singlestep", "-d", "nochain,exec"]
+    with subprocess.Popen([emulator, *options, *command], stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        return sum(line.startswith(b"Trace") for line in running.stderr)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cores", nargs="*", metavar="CORE", default=list(PIPELINES))
+    parser.add_argument("--count", action="store_true")
     options = parser.parse_args()
-    for name in options.cores:
-        write_database(name)
+    if not options.count:
+        for name in options.cores:
+            write_database(name)
+        return
+    with Path(__file__).with_suffix(".csv").open("w", newline="") as stream:
+        rows = [row for name in options.cores for row in count_rows(name)]
+        table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 import tvm_ffi
 
 from lcp_tvm.cpu.build import run_zig
-from lcp_tvm.cpu.target import parse_target
+from lcp_tvm.cpu.target import Target, parse_target
 
 Array = npt.NDArray[Any]
 
@@ -31,10 +31,8 @@ def run_emulated(text: str, source: str, arguments: Sequence[str], folder: Path)
     emulator, library = EMULATED[text]
     if shutil.which(emulator) is None or not library.is_dir():
         pytest.skip(f"needs {emulator} and {library}")
-    headers = Path(tvm_ffi.__file__).parent / "include"
     program = folder / "program"
-    parts = [f"-I{headers}", str(Path(__file__).with_name(source)), "-rdynamic", "-ldl"]
-    run_zig(parts, parse_target(text), program)
+    build_program(parse_target(text), source, program)
     done = subprocess.run(
         [emulator, "-L", str(library), str(program), *arguments],
         capture_output=True,
@@ -43,6 +41,13 @@ def run_emulated(text: str, source: str, arguments: Sequence[str], folder: Path)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def build_program(target: Target, source: str, program: Path) -> None:
+    """Build a program of this folder for a target."""
+    headers = Path(tvm_ffi.__file__).parent / "include"
+    parts = [f"-I{headers}", str(Path(__file__).with_name(source)), "-rdynamic", "-ldl"]
+    run_zig(parts, target, program)
 
 
 def run_functions(
@@ -54,16 +59,21 @@ def run_functions(
     ----------
     calls : arguments by function; the last is what the result is before.
     """
-    arguments = [str(library)]
-    for name, tensors in calls.items():
-        arguments += [name, str(len(tensors))]
-        for number, values in enumerate(tensors, 1 - len(tensors)):
-            path, kind = folder / f"{name}{number}", tvm_ffi.dtype(str(values.dtype))
-            values.tofile(path)
-            sizes = int(kind.type_code), kind.bits, values.ndim, *values.shape
-            arguments += [str(path), *map(str, sizes)]
-    run_emulated(text, "run_functions.c", arguments, folder)
+    run_emulated(text, "run_functions.c", [str(library), *write_calls(calls, folder)], folder)
     return {
         name: np.fromfile(folder / f"{name}0", tensors[-1].dtype).reshape(tensors[-1].shape)
         for name, tensors in calls.items()
     }
+
+
+def write_calls(calls: Mapping[str, Sequence[Array]], folder: Path) -> list[str]:
+    """Write arguments to files, and return what run_functions.c is told of them."""
+    told = []
+    for name, tensors in calls.items():
+        told += [name, str(len(tensors))]
+        for number, values in enumerate(tensors, 1 - len(tensors)):
+            path, kind = folder / f"{name}{number}", tvm_ffi.dtype(str(values.dtype))
+            values.tofile(path)
+            sizes = int(kind.type_code), kind.bits, values.ndim, *values.shape
+            told += [str(path), *map(str, sizes)]
+    return told
