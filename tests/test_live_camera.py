@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +33,20 @@ from tests.cli.refused import outcome
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_camera"
 MODEL, ASTRONAUT = EXAMPLE / "face_detector.onnx", EXAMPLE / "pictures" / "astronaut.jpg"
+
+CHROMIUM = shutil.which("chromium")
+ARTEFACTS = Path(__file__).parents[1] / "build" / "artefacts"
+PATIENCE_S = 60
+
+START = """
+import sys
+from pathlib import Path
+import faces
+from lcp_tvm.package import read_package
+sys.exit(faces.show([read_package(Path(sys.argv[1]))], ["--port", "0"]))
+"""
+
+pytestmark = pytest.mark.xdist_group("live camera")  # compiled once, by one worker
 
 LIMIT = 8.0  # where the example cuts off what face-api computes
 
@@ -208,3 +225,47 @@ def test_the_example_finds_the_face_in_a_live_camera(
         (face,) = answer["detections"]
         assert face["label"] == "face"
         assert face["box"] == pytest.approx(ONE_FACE[0][1], abs=0.05)  # it sways
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium")
+def test_the_page_has_a_box_around_the_face(
+    scripts: Scripts, packages: tuple[Package, Package]
+) -> None:
+    """The example in a process of its own, as a user starts it, and its page in a browser."""
+    browsers = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with shown(packages) as link, browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        complaints: list[str] = []
+        page.on(
+            "console", lambda said: complaints.append(said.text) if said.type == "error" else None
+        )
+        page.goto(link)
+        face = page.locator(".box")
+        face.wait_for(timeout=PATIENCE_S * 1e3)
+        assert face.inner_text().startswith("face ")
+        box, picture = face.bounding_box(), page.locator("canvas").first.bounding_box()
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=ARTEFACTS / "faces-1440.png")
+        browser.close()
+    left, top = (
+        (box[edge] - picture[edge]) / picture[side]
+        for edge, side in (("x", "width"), ("y", "height"))
+    )
+    right, bottom = left + box["width"] / picture["width"], top + box["height"] / picture["height"]
+    assert (left, top, right, bottom) == pytest.approx(ONE_FACE[0][1], abs=0.06)  # it sways
+    assert complaints == []
+
+
+@contextmanager
+def shown(packages: tuple[Package, Package]) -> Iterator[str]:
+    """Run the example, with packages that are compiled already, and yield the page's address."""
+    command = [sys.executable, "-c", START, str(packages[0].path)]
+    with subprocess.Popen(command, cwd=EXAMPLE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().removeprefix("page: ").strip()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
