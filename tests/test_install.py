@@ -82,6 +82,9 @@ def test_wheel_holds_only_lcp_tvm(wheel: Path) -> None:
         "lcp_tvm/lib/liblcp_tvm.so",
         "lcp_tvm/bin/lcp-agent",
         "lcp_tvm/board/files/install.sh",
+        "lcp_tvm/camera/static/app.js",
+        "lcp_tvm/camera/static/index.html",
+        "lcp_tvm/camera/static/style.css",
         "lcp_tvm/board/native/board/libraries.cc",
         "lcp_tvm/board/native/include/lcp_tvm/session.h",
     } <= names

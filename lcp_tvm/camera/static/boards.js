@@ -7,8 +7,12 @@ const GOLDEN_ANGLE = 137.5;
 
 let names = [];
 
-/** The colour of a board, in its tile and in the timeline: a hue, far from its neighbours'. */
-export const hueOf = (name) => 190 + GOLDEN_ANGLE * Math.max(names.indexOf(name), 0);
+/** Colour a board's tile and its row of the timeline: a hue far from its neighbours', else grey. */
+export function paint(element, name) {
+  const place = names.indexOf(name);
+  element.style.setProperty("--hue", 190 + GOLDEN_ANGLE * place);
+  element.style.setProperty("--chroma", place < 0 ? 0.01 : 0.12);
+}
 
 /** @param use called with a board's name and whether to go on without it */
 export function showBoards(boards, use) {
@@ -36,7 +40,7 @@ function makeTile({ name }, use) {
 function update(tile, board) {
   const find = (selector) => tile.querySelector(selector);
   tile.dataset.state = board.state;
-  tile.style.setProperty("--hue", hueOf(board.name));
+  paint(tile, board.name);
   setText(find(".badge"), board.state);
   setText(find(".kind"), board.reason || board.kind);
   const times = PARTS.map((part) => board[`${part}_ms`]);
@@ -48,9 +52,9 @@ function update(tile, board) {
   const size = (bytes, unit, name) => `${(bytes / unit).toFixed(bytes < 10 * unit ? 1 : 0)} ${name}`;
   setText(find(".facts"), [
     `${size(board.bytes_per_frame, 1e3, "kB")} a frame`,
-    `${size(board.memory_bytes, 1e6, "MB")}`,
+    `${size(board.memory_bytes, 1e6, "MB")} held`,
     `heard ${board.seen_s.toFixed(board.seen_s < 10 ? 1 : 0)} s ago`,
-  ].join(" · "));
+  ].join("\n"));
   const leave = board.state === "working";
   const button = find("button");
   button.dataset.leave = leave;

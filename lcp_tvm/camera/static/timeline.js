@@ -1,7 +1,7 @@
 /** Who did what when, for one frame: a row for each device, a bar for all that it did. */
 
 import { byId, keep, make, setText } from "./dom.js";
-import { hueOf } from "./boards.js";
+import { paint } from "./boards.js";
 
 const STEPS_MS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 const MOST_TICKS = 8;
@@ -25,7 +25,7 @@ function makeRow({ device }) {
 }
 
 function updateRow(element, { device, bars = [], ticks = [] }, end) {
-  element.style.setProperty("--hue", hueOf(device));
+  paint(element, device);
   keep(element.lastChild, [...bars, ...ticks], (_, place) => place, () => make("i"),
     (mark, item) => {
       mark.style.left = `${(100 * item.start_ms) / end}%`;
