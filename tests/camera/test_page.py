@@ -23,6 +23,7 @@ SIZES = {375: 812, 1440: 900}
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; apt-get install chromium"),
+    pytest.mark.xdist_group("camera page"),  # compiled once, by one worker
     pytest.mark.slow,
 ]
 
@@ -118,7 +119,7 @@ def test_it_shows_a_camera_and_everybody_can_use_it(open_: Open, width: int, sch
 
 
 def test_most_of_what_it_shows_is_named_rightly(open_: Open) -> None:
-    """The source knows what it moves; the network errs here and there, as it does on its test set."""
+    """The source knows what it moves; of its test set, too, the network errs on some."""
     page = open_(1440, "light")
     right = "document.querySelector('#best').dataset.right"
     frames_go_on(page)
