@@ -109,8 +109,6 @@ function showControls() {
   };
 }
 
-const spark = [];
-
 function showCaption(caption) {
   const best = caption.guesses.length
     ? caption.guesses.map(({ label, probability }) => [label, probability])
@@ -124,12 +122,22 @@ function showCaption(caption) {
       bar.style.setProperty("--share", share);
     });
   byId("answers").classList.toggle("none", !best.length);
-  spark.push(caption.latency_ms);
+  showSpark(caption.latency_ms);
+  if (best.length) tell(`Now ${best[0][0]}`);
+}
+
+const spark = [];
+
+/** Draw the latencies of the last frames, from 0, as a line and what lies under it. */
+function showSpark(latency) {
+  spark.push(latency);
   if (spark.length > SPARK_POINTS) spark.shift();
   const top = Math.max(...spark);
-  byId("spark").querySelector("polyline").setAttribute("points",
-    spark.map((ms, at) => `${SPARK_POINTS - spark.length + at},${(27 - (25 * ms) / top).toFixed(1)}`).join(" "));
-  if (best.length) tell(`Now ${best[0][0]}`);
+  const first = SPARK_POINTS - spark.length;
+  const points = spark.map((ms, at) => `${first + at},${(28 - (26 * ms) / top).toFixed(1)}`).join(" ");
+  byId("spark").querySelector("polyline").setAttribute("points", points);
+  byId("spark").querySelector("polygon")
+    .setAttribute("points", `${first},28 ${points} ${SPARK_POINTS - 1},28`);
 }
 
 let told = "";
