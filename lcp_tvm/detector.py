@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeGuard
 
 from lcp_tvm.errors import InputError
 
@@ -66,7 +66,7 @@ def detector_from_json(text: str, where: str) -> Detector:
     """Check a detector written as a JSON object; InputError as ``detector_from``."""
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error})") from error
     return detector_from(values, where)
 
@@ -95,16 +95,17 @@ def _anchor(value: object, where: str) -> tuple[float, float]:
     sides = value if isinstance(value, list | tuple) else ()
     if len(sides) != 2 or not all(_is_number(side) and 0 < side <= MAX_SIDE for side in sides):
         raise InputError(
-            f"{where}: anchor {value!r:.60} must be [width, height] in cells, both above 0"
+            f"{where}: anchor {value!r:.60} must be [width, height] in cells, "
+            f"above 0 and at most {MAX_SIDE:.0f}"
         )
     return float(sides[0]), float(sides[1])
 
 
 def _share(value: object, key: str, where: str) -> float:
-    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]
+    if not _is_number(value) or not 0 <= value <= 1:
         raise InputError(f"{where}: {key} is {value!r:.60}, not a number from 0 to 1")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+def _is_number(value: object) -> TypeGuard[float]:
+    return type(value) in (int, float)

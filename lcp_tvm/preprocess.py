@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -67,7 +67,7 @@ def preprocess_from_json(text: str, where: str) -> Preprocess:
     """Check preprocessing written as a JSON object; InputError as ``preprocess_from``."""
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error})") from error
     if not isinstance(values, dict):
         raise InputError(f"{where}: found {type(values).__name__}, expected a JSON object")
@@ -78,7 +78,7 @@ def labels_from_json(text: str, where: str) -> tuple[str, ...]:
     """Read class labels written as a JSON list of strings."""
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error})") from error
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InputError(f"{where}: expected a JSON list of strings")
@@ -90,9 +90,13 @@ def _either(choices: tuple[str, ...]) -> str:
 
 
 def _number(value: object, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{where}: {key} is {value!r}, not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        raise InputError(f"{where}: {key} is {value!r:.60}, not a number")
     return float(value)
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) <= sys.float_info.max  # of any int, however large
 
 
 def _per_channel(value: object, key: str, where: str) -> tuple[float, ...]:

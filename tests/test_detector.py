@@ -41,10 +41,12 @@ def test_a_detector_survives_json() -> None:
         ({"anchors": "1, 2"}, "anchors must be a list"),
         ({"anchors": [[1, 1]] * 65}, "anchors must be a list"),
         ({"anchors": [[1, 2, 3]]}, r"anchor \[1, 2, 3\] must be \[width, height\]"),
-        ({"anchors": [[0, 1]]}, "both above 0"),
-        ({"anchors": [[1, float("nan")]]}, "both above 0"),
-        ({"anchors": [[1, 1e300]]}, "both above 0"),
-        ({"anchors": [[True, 1]]}, "both above 0"),
+        ({"anchors": [[0, 1]]}, "above 0 and at most 10000"),
+        ({"anchors": [[1, float("nan")]]}, "above 0 and at most 10000"),
+        ({"anchors": [[1, 1e300]]}, "above 0 and at most 10000"),
+        ({"anchors": [[1, 10**400]]}, "above 0 and at most 10000"),
+        ({"anchors": ANCHORS, "score": 10**400}, "not a number from 0 to 1"),
+        ({"anchors": [[True, 1]]}, "above 0 and at most 10000"),
         ({"anchors": [7]}, "anchor 7 must be"),
         ({"anchors": ANCHORS, "score": 1.5}, "score is 1.5, not a number from 0 to 1"),
         ({"anchors": ANCHORS, "score": "high"}, "score is 'high', not a number"),
@@ -57,7 +59,7 @@ def test_a_wrong_table_is_refused_by_name(values: Any, complaint: str) -> None:
         detector_from(values, "net")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"anchors": [[1, NaN]]}'])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000, '{"anchors": [[1, NaN]]}'])
 def test_a_damaged_text_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^net: "):
         detector_from_json(text, "net")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,13 @@ def test_a_detector_reads_back(tmp_path: Path) -> None:
     compiled = replace(compiled, network=replace(compiled.network, detector=detector))
     assert write_package(compiled, tmp_path / "net.lcp").manifest.detector == detector
     assert read_package(tmp_path / "net.lcp").manifest.detector == detector
+
+
+def test_a_number_that_no_float_can_hold_is_refused(tmp_path: Path) -> None:
+    manifest = a_package(tmp_path).manifest
+    picture = asdict(manifest.picture) | {"scale": 10**400}
+    with pytest.raises(PackageError, match=r"'scale' is '10{59}'; the file is corrupt"):
+        read_package(_with_manifest(tmp_path, {"picture": picture}))
 
 
 def test_a_wrong_detector_is_refused(tmp_path: Path) -> None:

@@ -355,10 +355,12 @@ def test_preprocessing_that_does_not_fit(
         load_onnx(save(model([RELU]), tmp_path), preprocess=preprocess)
 
 
-def test_metadata_that_is_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["preprocess", "labels", "detector"])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "9" * 5000])
+def test_metadata_that_is_damaged(key: str, text: str, tmp_path: Path) -> None:
     proto = model([RELU])
-    helper.set_model_props(proto, {"lcp_tvm.preprocess": "{"})
-    with pytest.raises(InputError, match=r"metadata lcp_tvm\.preprocess: not JSON"):
+    helper.set_model_props(proto, {f"lcp_tvm.{key}": text})
+    with pytest.raises(InputError, match=rf"metadata lcp_tvm\.{key}: not JSON"):
         load_onnx(save(proto, tmp_path))
 
 
