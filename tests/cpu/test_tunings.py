@@ -141,3 +141,10 @@ def test_processors_of_the_same_float_code_share_what_is_shipped() -> None:
     shared = [PROCESSORS["x86-64-v4"], PROCESSORS["x86-64-v4-vnni"]]
     assert shipped_tunings(shared) == shipped_tunings(shared[:1])
     assert shipped_tunings(shared[:1]).text
+
+
+@pytest.mark.parametrize("name", ["cortex-a9", "cortex-a53", "cortex-a72"])
+def test_what_no_board_has_measured_says_so(name: str) -> None:
+    known = cpu_tunings(shipped_tunings([PROCESSORS[name]]), PROCESSORS[name])
+    assert known
+    assert all(tuning.where.startswith("modelled") for tuning in known.values())
