@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 TIMEOUT_S = 20.0
 HERE = "127.0.0.1"
 MANY = 30
+
+
+@pytest.fixture(autouse=True)
+def _clients_end_here() -> Iterator[None]:
+    """Have what a test leaves be collected with it, and not with another test."""
+    yield
+    gc.collect()
 
 
 @dataclass(slots=True, eq=False)
