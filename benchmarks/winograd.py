@@ -28,7 +28,7 @@ from lcp_tvm.cpu.choose import plans_of, weight_cycles, winograd_cycles  # noqa:
 from lcp_tvm.cpu.core import Core  # noqa: E402
 from lcp_tvm.cpu.epilogue import Step  # noqa: E402
 from lcp_tvm.cpu.kernels.conv import Conv, conv_kernel, pack_weight  # noqa: E402
-from lcp_tvm.cpu.kernels.winograd import POINTS, pack_transformed, winograd_kernel  # noqa: E402
+from lcp_tvm.cpu.kernels.winograd import POINTS, pack_for_winograd, winograd_kernel  # noqa: E402
 from lcp_tvm.cpu.target import parse_target  # noqa: E402
 from lcp_tvm.cpu.tile import choose_tile, cycles  # noqa: E402
 
@@ -78,7 +78,7 @@ def rows_of(
         0: program(lambda name: conv_kernel(name, conv, tile), pack_weight(conv, tile, weight))
     }
     for m, plan in plans.items():
-        packed = pack_transformed(conv, plan, weight)
+        packed = pack_for_winograd(conv, plan, weight)
         programs[m] = program(lambda name, plan=plan: winograd_kernel(name, conv, plan), packed)
     times: dict[int, list[float]] = {m: [] for m in programs}
     for _ in range(ROUNDS + 1):  # the first warms up

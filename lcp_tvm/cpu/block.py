@@ -19,7 +19,6 @@ from lcp_tvm.cpu.blocked import Halo
 from lcp_tvm.cpu.dataflow import dataflow_of
 from lcp_tvm.cpu.forms import Forms, Kind
 from lcp_tvm.cpu.kernel_body import Kernels, conv_of, dense_of, padding_of, pair, with_kernels
-from lcp_tvm.cpu.kernels.conv import Tile, conv_pool_kernel
 from lcp_tvm.cpu.kernels.dense import dense_kernel, pack_matrix
 from lcp_tvm.cpu.kernels.move import (
     block_kernel,
@@ -30,6 +29,8 @@ from lcp_tvm.cpu.kernels.move import (
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
 from lcp_tvm.cpu.templates import Choose, template_of
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
+
+_STEPS = 4  # which argument of a crop they are
 
 VECTORS = 8
 """Of outputs of a dense layer that are summed up at a time."""
@@ -84,6 +85,8 @@ class _Blocker:
                 self._emit_blocked(var, value)
             elif var in self._plan.fused:
                 self._dense(self._plan.fused[var])
+            elif self._is_crop(value):
+                self._crop(value, var)
             elif self._is_mean(value):
                 self._mean(value.args[0], var)
             else:
@@ -121,6 +124,19 @@ class _Blocker:
         else:
             self._pool(value, var)
 
+    def _is_crop(self, value: Any) -> bool:
+        """Say whether an operator takes rows and columns of what lies in blocks alone."""
+        if short_name(value) != "strided_slice" or not self._forms.is_blocked(value.args[0]):
+            return False
+        steps = [int(one.value) for one in value.args[4].fields] if len(value.args) > _STEPS else []
+        channels = [list(one.ty.shape)[:2] for one in (value.args[0], value)]
+        return all(step == 1 for step in steps) and channels[0] == channels[1]
+
+    def _crop(self, value: relax.Call, var: relax.Var) -> None:
+        axes, begins = ([int(one.value) for one in value.args[at].fields] for at in (1, 2))
+        first = dict(zip(axes, begins, strict=True))
+        self._forms.crop(value.args[0], var, first.get(2, 0), first.get(3, 0))
+
     def _conv(self, fused: Fused) -> None:
         """Compute a convolution, and the pool behind a direct one."""
         call, last = fused.call, fused.last
@@ -128,16 +144,17 @@ class _Blocker:
         data, x = self._forms.blocked(call.args[0], self._data_lanes(call))
         weight = call.args[1].value.numpy()
         operands, maps = self._forms.operands(fused.steps, fused.operands, out)
-        conv = conv_of(call, data, out, fused.steps, maps)
+        conv = conv_of(call, data, out, fused.steps, maps, self._kernels.shared)
         choice = self._choose(conv)
         stem, template = template_of(choice)
-        if isinstance(choice, Tile) and last in self._plan.pooled:
-            last, window = self._plan.pooled[last]
+        pooled, window = self._plan.pooled.get(last, (last, (1, 1)))
+        if pooled != last and template.pools(choice, window):
+            last = pooled
             out = self._forms.layout(last)
             kernel = self._kernels.get(
                 f"{stem}_pool",
                 (conv, choice, window, out),
-                lambda name: conv_pool_kernel(name, conv, choice, window, out),
+                lambda name: template.pool_kernel(name, conv, choice, window, out),
             )
         else:
             kernel = self._kernels.get(

@@ -124,7 +124,7 @@ class _Blocker:
         weight = chain.call.args[1].value.numpy()
         steps, constants = self._without_sign(chain, weight.sum((1, 2, 3), dtype=np.int64))
         operands, maps = self._forms.operands(steps, constants, out)
-        conv = conv_of(chain.call, data, out, steps, maps)
+        conv = conv_of(chain.call, data, out, steps, maps, self._kernels.shared)
         tile, dot = self._choose(conv), self._dot.exact_for(weight)
         kernel = self._kernels.get(
             "int8_conv2d", (conv, tile, dot), lambda name: conv_int8_kernel(name, conv, tile, dot)

@@ -11,7 +11,7 @@ sign (x86) uint8, which is the number plus 128.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Dtype = Literal["float32", "int8", "uint8"]
@@ -74,6 +74,13 @@ class Blocked:
     def columns(self) -> int:
         """Columns with those of the halo."""
         return self.halo.left + self.width + self.halo.right
+
+    def cropped(self, top: int, left: int, height: int, width: int) -> Blocked:
+        """Return the layout of a part of the map in the same memory: the rest is its halo."""
+        below, right = self.height - top - height, self.width - left - width
+        halo = self.halo
+        around = Halo(halo.top + top, halo.left + left, halo.bottom + below, halo.right + right)
+        return replace(self, height=height, width=width, halo=around)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

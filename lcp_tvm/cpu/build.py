@@ -7,7 +7,6 @@ by name (``call_dps_packed``) and does not hold are looked up when the library i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -16,13 +15,13 @@ from functools import partial
 from pathlib import Path
 
 import tvm
-from tvm import relax
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.block_int8 import block_int8
 from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
 from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.crop_early import crop_early
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.int8_tile import choose_int8_tile
@@ -30,7 +29,6 @@ from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.cpu.templates import Choose
 from lcp_tvm.errors import ModelError
-from lcp_tvm.relay_passes.rewrite import is_constant, short_name
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
 LINK_TIMEOUT_S = 600.0
@@ -53,7 +51,7 @@ def build_module(
     ModelError : TVM cannot compile the module, or the linker fails.
     """
     try:
-        integers = int8_kernels(mod, target.processor)
+        integers = int8_kernels(crop_early(mod), target.processor)
         module, constants = take_constants(cpu_kernels(integers, target.processor.core, choose))
         executable = tvm.compile(module, target=target.tvm_target())
     except (RuntimeError, ValueError, TypeError) as err:
@@ -74,31 +72,7 @@ def build_module(
 
 def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
-    if _share_weights(mod):
-        # Packed anew for tiles of each size they would not fit boards that tiles are made for.
-        return fuse_kernels(mod)
     return fuse_kernels(block_layouts(mod, core.lanes, choose or partial(choose_conv, core=core)))
-
-
-def _share_weights(mod: tvm.IRModule) -> bool:
-    """Whether functions read the same weights of a convolution, as tiles do."""
-    known: set[bytes] = set()
-    for function in mod.functions.values():
-        if not isinstance(function, relax.Function):
-            continue
-        own: set[bytes] = set()
-
-        def note(expr: relax.Expr, own: set[bytes] = own) -> None:
-            if isinstance(expr, relax.Call) and short_name(expr) == "conv2d":
-                weight = expr.args[1]
-                if is_constant(weight):
-                    own.add(hashlib.sha256(weight.value.numpy().tobytes()).digest())
-
-        relax.analysis.post_order_visit(function, note)
-        if known & own:
-            return True
-        known |= own
-    return False
 
 
 def int8_kernels(mod: tvm.IRModule, processor: Processor) -> tvm.IRModule:

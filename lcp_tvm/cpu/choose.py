@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.kernels import by_lane
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.kernels.winograd import POINTS, Winograd, has_winograd, tiles_across
+from lcp_tvm.cpu.kernels.winograd import KERNEL, POINTS, Winograd, has_winograd, tiles_across
 from lcp_tvm.cpu.tile import (
     LOOP,
     MOST_BLOCKS,
@@ -30,6 +30,9 @@ WORTH = 0.9
 READ = 8.0
 """Bytes of weights that are read in a cycle, from memory or a cache that all cores share."""
 
+NEAR = 20.0
+"""Bytes that are written to, or read from, a core's own cache in a cycle."""
+
 READING = 0.25
 """The most that reading the weights again for the next chunk may add to its multiplications."""
 
@@ -39,8 +42,8 @@ SPARE = 9
 FEWEST_TILES = 8
 """Of a map, for each of which transformed weights are read: fewer do not earn their memory."""
 
-ARITHMETIC = {2: (4, 4), 4: (14, 13)}
-"""Vector operations of a transform of one row or column, of data and of results, by outputs."""
+ARITHMETIC = {2: (4, 4, 5), 4: (14, 13, 11)}
+"""Vector operations of a transform of one row or column, by outputs: of data, results, weights."""
 
 
 def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:
@@ -86,8 +89,9 @@ def _outputs_of(conv: Conv) -> list[int]:
 def plans_of(conv: Conv, outputs: int, core: Core) -> Iterator[Winograd]:
     """Return plans of all tiles whose sums, weights and input stay in registers."""
     tiles = math.prod(tiles_across(conv, outputs))
-    # A vector of weights is read in 4 lanes / READ cycles and multiplied in one / products a tile.
-    enough = 4 * core.lanes * core.products / (READ * READING)
+    # Weights of a product are multiplied in a cycle / products for each tile of a chunk.
+    products = conv.sums * conv.out.blocks * (outputs + KERNEL - 1) ** 2
+    enough = prepare_cycles(conv, outputs, core) * core.products / (products * READING)
     chunks = max(1, int(tiles / enough))
     for blocks in range(1, MOST_BLOCKS + 1):
         if conv.out.blocks % blocks:
@@ -129,7 +133,18 @@ def winograd_cycles(conv: Conv, plan: Winograd, core: Core, step: float | None =
         + conv.out.blocks * (tiles * result + register_tiles * multiplied)
     )  # fmt: skip
     chunks = -(-tiles // plan.chunk)
-    return conv.out.batch * (per_frame + chunks * weight_cycles(conv, plan.products))
+    return conv.out.batch * (per_frame + chunks * prepare_cycles(conv, plan.outputs, core))
+
+
+def prepare_cycles(conv: Conv, outputs: int, core: Core) -> float:
+    """Return the cycles in which all weights are read and, shared ones, transformed."""
+    inputs = outputs + KERNEL - 1
+    if not conv.shared:
+        return weight_cycles(conv, inputs**2)
+    transform = (KERNEL + inputs) * ARITHMETIC[outputs][2] / core.products
+    there_and_back = 2 * inputs**2 * 4 * core.lanes / NEAR
+    pairs = conv.sums * conv.out.blocks
+    return pairs * (transform + there_and_back) + weight_cycles(conv, KERNEL**2)
 
 
 def weight_cycles(conv: Conv, products: int) -> float:

@@ -92,11 +92,20 @@ class Forms:
         """Return a variable as NCHW, as it is or converted."""
         if var not in self._plain:
             ((layout, data),) = self._blocked[var].values()
-            kernel = self._kernels.get(
-                f"{self._kind.stem}unblock", layout, lambda name: self._kind.unblock(name, layout)
-            )
-            self.compute_plain(kernel, [data], var)
+            self._unblock(layout, data, var)
         return self._plain[var]
+
+    def crop(self, whole: relax.Var, var: relax.Var, top: int, left: int) -> None:
+        """Compute some rows and columns of a variable in blocks as NCHW, and no more of it."""
+        layout, data = self.blocked(whole)
+        height, width = (int(size) for size in list(var.ty.shape)[2:])
+        self._unblock(layout.cropped(top, left, height, width), data, var)
+
+    def _unblock(self, layout: Blocked, data: relax.Var, var: relax.Var) -> None:
+        kernel = self._kernels.get(
+            f"{self._kind.stem}unblock", layout, lambda name: self._kind.unblock(name, layout)
+        )
+        self.compute_plain(kernel, [data], var)
 
     def keep(self, value: Any, var: relax.Var) -> None:
         """Compute a variable as it was, of plain ones."""

@@ -17,8 +17,6 @@ from typing import Any
 import tvm
 from tvm import relax, s_tir, tirx
 
-from lcp_tvm.cpu.crop_early import crop_early
-
 ELEMENTWISE, BROADCAST, FUSABLE, OPAQUE = 0, 1, 4, 8
 """TVM's patterns of operators; a fusable one may be followed by the first two."""
 
@@ -41,7 +39,6 @@ def fuse_kernels(module: tvm.IRModule) -> tvm.IRModule:
     fused = tvm.transform.Sequential(
         [
             transform.CanonicalizeBindings(),
-            crop_early,
             _pad_apart,
             transform.LegalizeOps(),
             transform.AnnotateTIROpPattern(),

@@ -12,13 +12,19 @@ from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.kernels.dense import Dense
+from lcp_tvm.cpu.shared_weights import digest, shared_weights
 
 
 class Kernels:
-    """The module under construction; equal kernels are one."""
+    """The module under construction; equal kernels are one.
+
+    Attributes
+    ----------
+    shared : digests of weights that several of its functions read.
+    """
 
     def __init__(self, module: tvm.IRModule) -> None:
-        self.module = module.clone()
+        self.module, self.shared = module.clone(), shared_weights(module)
         self._made: dict[Hashable, tvm.ir.GlobalVar] = {}
         self._names = {name.name_hint for name in module.functions}
 
@@ -107,8 +113,9 @@ def conv_of(
     out: Blocked,
     steps: tuple[Step, ...],
     maps: tuple[Blocked, ...],
+    shared: frozenset[bytes],
 ) -> Conv:
-    """Return a conv2d between layouts, and what follows it."""
+    """Return a conv2d between layouts, and what follows it; ``shared`` as `shared_weights` says."""
     attrs, (_, _, height, width) = call.attrs, (int(one) for one in call.args[1].value.shape)
     top, left = (int(one) for one in attrs.padding[:2])
     return Conv(
@@ -121,6 +128,7 @@ def conv_of(
         int(attrs.groups),
         steps,
         maps,
+        digest(call.args[1]) in shared,
     )
 
 

@@ -11,16 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
+from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.choose import all_plans_of, choose_conv, direct_cycles, winograd_cycles
 from lcp_tvm.cpu.core import Core
-from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, pack_weight
-from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
+from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, conv_pool_kernel, pack_weight
+from lcp_tvm.cpu.kernels.winograd import (
+    Winograd,
+    pack_for_winograd,
+    winograd_kernel,
+    winograd_pool_kernel,
+)
 from lcp_tvm.cpu.tile import tiles_of
 
 Choice = Tile | Winograd
 """What a template leaves open for one convolution."""
 
 Choose = Callable[[Conv], Choice]
+
+Window = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +41,39 @@ class Template:
     choices : all of a convolution on a core; none where it cannot compute it.
     cycles : that the model gives a choice.
     kernel : of a name, a convolution and a choice: (data, packed weight, *operands, out).
-    pack : OIHW weights as the kernel reads them.
+    pools : whether a choice can be followed by a max pool of this window in one kernel.
+    pool_kernel : the same as ``kernel``, of the window and its result too.
+    pack : OIHW weights as the kernel reads them; shared ones the same for all choices.
     """
 
     choice: type[Any]
     choices: Callable[[Conv, Core], Iterator[Any]]
     cycles: Callable[[Conv, Any, Core], float]
     kernel: Callable[[str, Conv, Any], tirx.PrimFunc]
+    pools: Callable[[Any, Window], bool]
+    pool_kernel: Callable[[str, Conv, Any, Window, Blocked], tirx.PrimFunc]
     pack: Callable[[Conv, Any, NDArray[np.float32]], NDArray[np.float32]]
 
 
 TEMPLATES: Mapping[str, Template] = MappingProxyType(
     {
-        "blocked_conv2d": Template(Tile, tiles_of, direct_cycles, conv_kernel, pack_weight),
+        "blocked_conv2d": Template(
+            Tile,
+            tiles_of,
+            direct_cycles,
+            conv_kernel,
+            lambda tile, window: True,
+            conv_pool_kernel,
+            pack_weight,
+        ),
         "winograd_conv2d": Template(
-            Winograd, all_plans_of, winograd_cycles, winograd_kernel, pack_transformed
+            Winograd,
+            all_plans_of,
+            winograd_cycles,
+            winograd_kernel,
+            lambda plan, window: not any(plan.outputs % size for size in window),
+            winograd_pool_kernel,
+            pack_for_winograd,
         ),
     }
 )

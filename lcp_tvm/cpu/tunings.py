@@ -29,6 +29,7 @@ class Layer:
     ----------
     lanes : of the map that is read; 1 is a picture of few channels.
     height, width : of the result.
+    shared : whether other functions read the weights too.
     """
 
     batch: int
@@ -41,6 +42,7 @@ class Layer:
     strides: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
+    shared: bool
 
     @classmethod
     def of(cls, conv: Conv) -> Layer:
@@ -57,6 +59,7 @@ class Layer:
             conv.strides,
             conv.dilation,
             conv.groups,
+            conv.shared,
         )
 
 

@@ -15,6 +15,7 @@ from tvm.relax import op as R
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.choose import choose_conv
+from lcp_tvm.cpu.constants import take_constants
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.tile import choose_tile
@@ -117,6 +118,21 @@ def pools_right_behind(net: Layers, x: Any) -> Any:
     return y, net(R.nn.max_pool2d(y, (2, 1), (2, 1)))
 
 
+def pools_behind_winograd(net: Layers, x: Any) -> Any:
+    """Windows of a tile's results that leave out a row and a column; one that no tile has whole."""
+    y = net(R.nn.relu(net.biased(x, 16)))
+    y = net(R.nn.max_pool2d(net(R.nn.leakyrelu(net.biased(y, 32), 0.1)), (2, 2), (2, 2)))
+    return net(R.nn.max_pool2d(net.biased(y, 16), (1, 3), (1, 3)))
+
+
+def crops(net: Layers, x: Any) -> Any:
+    """Of rows and columns; of channels too; every second column."""
+    y = net(R.nn.relu(net.biased(x, 20)))
+    part = net(R.strided_slice(y, [2, 3], [1, 2], [9, 8]))
+    few = net(R.strided_slice(y, [1, 3], [3, 2], [17, 8]))
+    return part, few, net(R.strided_slice(y, [3], [1], [9], [2])), net.biased(y, 8)
+
+
 def ceil_pools(net: Layers, x: Any) -> Any:
     y = net.biased(x, 6)
     how: dict[str, Any] = {"ceil_mode": True, "strides": (2, 2)}
@@ -173,6 +189,8 @@ NETWORKS = (
     inner_values_are_results,
     pools_and_a_classifier,
     pools_right_behind,
+    pools_behind_winograd,
+    crops,
     ceil_pools,
     ceil_pools_that_count_padding,
     mean_of_everything,
@@ -188,6 +206,40 @@ NETWORKS = (
 @pytest.mark.parametrize("body", NETWORKS, ids=lambda body: body.__name__)
 def test_a_network_computes_the_same(body: Any, level: str) -> None:
     judge(float_net(body), level)
+
+
+def test_a_pool_is_in_the_kernel_of_winograd_where_tiles_have_whole_windows() -> None:
+    made = kernels_of(blocked(float_net(pools_behind_winograd), "x86-64-v4"))
+    assert made.count("winograd_conv2d_pool") == 1
+    assert made.count("pool") == 0
+
+
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v4"])
+def test_functions_of_maps_of_other_sizes_share_weights(level: str) -> None:
+    """Each is stored once, however each function computes: directly, pooled, by Winograd."""
+
+    def body(net: Layers, x: Any) -> Any:
+        y = net(R.nn.max_pool2d(net(R.nn.relu(net.biased(x, 32))), (2, 2), (2, 2)))
+        return net.biased(net.biased(y, 160), 48, 1)
+
+    functions = {
+        name: float_net(body, (1, 3, *size))["main"].with_attr("global_symbol", name)
+        for name, size in {"large": (64, 70), "small": (7, 9), "narrow": (40, 4)}.items()
+    }
+    made, constants = take_constants(blocked(tvm.IRModule(functions), level))
+    assert sorted(one.nbytes for one in constants) == [32 * 27 * 4, 160 * 48 * 4, 32 * 160 * 36]
+    names = {name.name_hint.rsplit("_", 1)[0] for name in made.functions}
+    assert {"blocked_conv2d", "winograd_conv2d"} <= names
+    compiled = tvm.compile(
+        fuse_kernels(blocked(tvm.IRModule(functions), level)), target=target_of(level)
+    )
+    machine = relax.VirtualMachine(compiled, tvm.cpu())
+    for name, function in functions.items():
+        shape = [int(size) for size in function.params[0].ty.shape]
+        x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        expected = evaluate(tvm.IRModule({"main": function}), x)
+        result = machine[name](tvm.runtime.tensor(x)).numpy()
+        assert np.abs(result - expected).max() <= RELATIVE * np.abs(expected).max()
 
 
 @st.composite

@@ -44,6 +44,8 @@ class Conv:
     groups : of channels, each whole blocks; as many as channels is a depthwise convolution.
     steps : after the sums.
     maps : layouts of the maps that steps add.
+    shared : whether other functions read the weights too, so that their order must not depend on
+        how this one computes.
     """
 
     data: Blocked
@@ -55,6 +57,7 @@ class Conv:
     groups: int
     steps: tuple[Step, ...]
     maps: tuple[Blocked, ...] = ()
+    shared: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -81,10 +84,15 @@ class Tile:
     vmla: bool = False
 
 
+def interleaved(conv: Conv, tile: Tile) -> int:
+    """Return how many blocks' weights of an input lie beside each other: B of packed weights."""
+    return 1 if conv.shared else tile.blocks
+
+
 def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return OIHW weights in the order in which they are read.
 
-    [O / (B V), I / U, KH, KW, U, B, V] of tiles of B blocks and data of U lanes; depthwise
+    [O / (B V), I / U, KH, KW, U, B, V] of B `interleaved` blocks and data of U lanes; depthwise
     [C / V, KH, KW, V].
     """
     out, inputs, height, width = weight.shape
@@ -96,7 +104,8 @@ def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[
     padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.float32)
     padded[:out, :inputs] = weight
     inside = conv.data.lanes
-    split = padded.reshape(-1, tile.blocks, lanes, conv.sums // inside, inside, height, width)
+    beside = interleaved(conv, tile)
+    split = padded.reshape(-1, beside, lanes, conv.sums // inside, inside, height, width)
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
@@ -154,7 +163,8 @@ def _arguments(made: Kernel, conv: Conv, tile: Tile) -> tuple[Any, Any, list[Ope
         w = made.buffer((out.blocks, *conv.kernel, out.lanes))
     else:
         inputs = (conv.sums // data.lanes, *conv.kernel, data.lanes)
-        w = made.buffer((out.blocks // tile.blocks, *inputs, tile.blocks, out.lanes))
+        beside = interleaved(conv, tile)
+        w = made.buffer((out.blocks // beside, *inputs, beside, out.lanes))
     return x, w, operands_of(made, conv.steps, out, conv.maps)
 
 
@@ -250,13 +260,17 @@ class _Writer:
             T.serial(0, height) as i,
             T.serial(0, width) as j,
         ):
-            weights = (group, outer, i, j)
+
+            def weight(inner: Any, block: Any) -> Any:
+                at = (group * blocks + block, 0) if conv.shared else (group, block)
+                return self.w[at[0], outer, i, j, inner, at[1], vector]
+
             if inside == by_lane.LANES:
                 places = [(batch, first + outer, *pixel_of(i, j, one)) for one in range(columns)]
                 add_by_lane(
                     self.sums,
                     [self.x[*one, vector] for one in places],
-                    lambda inner, block: self.w[*weights, inner, block, vector],
+                    weight,
                     blocks,
                     self.shape.vmla,
                 )
@@ -264,8 +278,8 @@ class _Writer:
             with T.serial(0, inside) as inner, T.unroll(0, blocks) as block:  # noqa: SIM117
                 with T.unroll(0, columns) as pixel:
                     value = self.x[batch, first + outer, *pixel_of(i, j, pixel), inner]
-                    weight = self.w[*weights, inner, block, vector]
-                    self._add(place(block, pixel, 0), tirx.Broadcast(value, lanes), weight)
+                    spread = tirx.Broadcast(value, lanes)
+                    self._add(place(block, pixel, 0), spread, weight(inner, block))
 
     def _add(self, place: Any, value: Any, weight: Any) -> None:
         """Add the products of two vectors to the sums from a place on."""

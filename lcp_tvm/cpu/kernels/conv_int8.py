@@ -12,7 +12,7 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers, Load
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv import Conv, Tile, interleaved
 from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
 from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, zero_halo
 
@@ -20,8 +20,8 @@ from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, zer
 def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
     """Return OIHW weights in the order in which they are read.
 
-    [O / (B V), I / U, KH, KW, U / 4, B, 4 V] of tiles of B blocks and data of U lanes; depthwise
-    [C / V, KH, KW, V].
+    [O / (B V), I / U, KH, KW, U / 4, B, 4 V] of B `interleaved` blocks and data of U lanes;
+    depthwise [C / V, KH, KW, V].
     """
     out, inputs, height, width = weight.shape
     lanes = conv.out.lanes
@@ -32,7 +32,8 @@ def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
     padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.int8)
     padded[:out, :inputs] = weight
     inside = conv.data.lanes
-    shape = (-1, tile.blocks, lanes, conv.sums // inside, inside // QUAD, QUAD, height, width)
+    beside = interleaved(conv, tile)
+    shape = (-1, beside, lanes, conv.sums // inside, inside // QUAD, QUAD, height, width)
     quads = padded.reshape(shape).transpose(0, 3, 6, 7, 4, 1, 2, 5)
     return np.ascontiguousarray(dot.pack(quads))
 
@@ -48,7 +49,8 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
             w = made.buffer((out.blocks, height, width, out.lanes), dot.single)
         else:
             inputs = (conv.sums // data.lanes, height, width, data.lanes // QUAD)
-            w = made.buffer((groups, *inputs, tile.blocks, QUAD * out.lanes), dot.weights)
+            beside = interleaved(conv, tile)
+            w = made.buffer((out.blocks // beside, *inputs, beside, QUAD * out.lanes), dot.weights)
         operands = operands_of(made, conv.steps, out, conv.maps)
         y = made.buffer(out.shape, out.dtype)
         with made.body():
@@ -141,7 +143,8 @@ class _Writer:
         ):
 
             def load(block: int) -> Load:
-                at = [group, outer, i, j, quad, block]
+                row, beside = (group * blocks + block, 0) if conv.shared else (group, block)
+                at = [row, outer, i, j, quad, beside]
                 return lambda begin, size: self.w[*at, tirx.Ramp(begin, 1, size)]
 
             def inputs(pixel: int) -> Load:

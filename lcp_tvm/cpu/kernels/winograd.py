@@ -1,9 +1,12 @@
 """Convolutions of 3x3 by Winograd's minimal filtering, on blocked maps.
 
 A tile of m x m results is A^T ((G g G^T) * (B^T d B)) A, where d are the m + 2 squared inputs it
-depends on, and g the weights of one input channel, which are transformed at compile time. With
-m = 4 that takes 36 products instead of 144, and as each of the 36 is summed up over the channels
-by itself, they are 36 matrix products over a chunk of tiles.
+depends on, and g the weights of one input channel. With m = 4 that takes 36 products instead of
+144, and as each of the 36 is summed up over the channels by itself, they are 36 matrix products
+over a chunk of tiles.
+
+Weights are transformed at compile time. Shared ones lie as direct convolutions read them and are
+transformed anew for each chunk, as they would take four times the memory.
 
 Source: A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
@@ -13,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,12 +26,14 @@ from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
+from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.kernels import by_lane
 from lcp_tvm.cpu.kernels.by_lane import add_by_lane
-from lcp_tvm.cpu.kernels.conv import ZERO, Conv, Tile
+from lcp_tvm.cpu.kernels.conv import ZERO, Conv, Tile, pack_weight
 from lcp_tvm.cpu.kernels.vmla import with_vmla
 from lcp_tvm.cpu.kernels.writer import (
     Operand,
+    finished,
     kernel,
     looped,
     operands_of,
@@ -40,6 +47,9 @@ KERNEL = 3
 POINTS = {2: (1.0,), 4: (2 / 3, 3 / 2)}
 """Where polynomials are evaluated besides 0 and infinity, by m: at these numbers and their
 opposites. For m = 4 reciprocals near 1 lose a third of what the usual 1 and 2 lose."""
+
+DEEP = 64
+"""Inputs whose weights are transformed at a time, so that a near cache holds them."""
 
 CHUNKS_FOR_THREADS = 8
 """So many chunks are spread over threads evenly enough; of fewer, each is shared."""
@@ -112,13 +122,16 @@ def tiles_across(conv: Conv, outputs: int) -> tuple[int, int]:
     return -(-conv.out.height // outputs), -(-conv.out.width // outputs)
 
 
-def pack_transformed(
+def pack_for_winograd(
     conv: Conv, plan: Winograd, weight: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return transformed OIHW weights in the order in which they are read.
+    """Return OIHW weights in the order in which they are read.
 
-    [O / (B V), (m + 2)^2, I, B, V] of register tiles of B blocks.
+    Transformed [O / (B V), (m + 2)^2, I, B, V] of register tiles of B blocks; shared ones as
+    `pack_weight` has them.
     """
+    if conv.shared:
+        return pack_weight(conv, plan.tile, weight)
     matrix = transforms(plan.outputs).weight
     both = np.kron(matrix, matrix)  # of rows and columns at once
     changed = weight.reshape(-1, KERNEL**2).astype(np.float64) @ both.T
@@ -130,29 +143,47 @@ def pack_transformed(
 
 
 def winograd_kernel(name: str, conv: Conv, plan: Winograd) -> tirx.PrimFunc:
-    """Return (data, transformed weight, *operands of steps, out)."""
+    """Return (data, packed weight, *operands of steps, out)."""
+    return winograd_pool_kernel(name, conv, plan, (1, 1), conv.out)
+
+
+def winograd_pool_kernel(
+    name: str, conv: Conv, plan: Winograd, window: tuple[int, int], pooled: Blocked
+) -> tirx.PrimFunc:
+    """Return (data, packed weight, *operands of steps, pooled): the largest of each window.
+
+    Windows lie side by side, and whole ones in the results of a tile.
+    """
     data, out, tile = conv.data, conv.out, plan.tile
     tile_rows, tile_columns = tiles_across(conv, plan.outputs)
     tiles = tile_rows * tile_columns
-    lanes, groups = out.lanes, out.blocks // tile.blocks
+    lanes = out.lanes
     with kernel(name) as made:
         x = made.buffer(data.shape)
-        w = made.buffer((groups, plan.products, conv.sums, tile.blocks, lanes))
+        if conv.shared:
+            w = made.buffer((out.blocks, data.blocks, *conv.kernel, lanes, 1, lanes))
+        else:
+            groups = out.blocks // tile.blocks
+            w = made.buffer((groups, plan.products, conv.sums, tile.blocks, lanes))
         operands = operands_of(made, conv.steps, out, conv.maps)
-        y = made.buffer(out.shape)
+        y = made.buffer(pooled.shape)
         with made.body():
             write = _Writer(
                 conv,
                 plan,
+                window,
+                pooled,
                 (tiles, tile_columns),
                 x,
                 w,
                 operands,
                 y,
-                T.sblock_alloc_buffer((plan.products, _apart(data.blocks * plan.chunk, lanes))),
-                T.sblock_alloc_buffer((plan.products, _apart(tile.blocks * plan.chunk, lanes))),
+                _scratch(plan.products, tile.blocks * DEEP, lanes),
+                _scratch(plan.products, data.blocks * plan.chunk, lanes),
+                _scratch(plan.products, tile.blocks * plan.chunk, lanes),
                 T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local"),
                 T.sblock_alloc_buffer((plan.products * lanes,), scope="local"),
+                T.sblock_alloc_buffer((plan.inputs * KERNEL * lanes,), scope="local"),
             )
             chunks = -(-tiles // plan.chunk)
             if out.batch * chunks >= CHUNKS_FOR_THREADS:
@@ -165,9 +196,25 @@ def winograd_kernel(name: str, conv: Conv, plan: Winograd) -> tirx.PrimFunc:
     return made.function
 
 
-def _apart(vectors: int, lanes: int) -> int:
-    """Return a stride of so many vectors at least, which spreads products over a cache's sets."""
-    return (vectors | 1) * lanes
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scratch:
+    """So many vectors for each product.
+
+    Products are an odd number of vectors apart, as a cache's sets share them evenly then. It has
+    one dimension: of several TVM would drop what is not used.
+    """
+
+    buffer: Any
+    apart: int
+
+    def at(self, product: Any, place: Any) -> Any:
+        """Return the index of a product's number."""
+        return product * self.apart + place
+
+
+def _scratch(products: int, vectors: int, lanes: int) -> _Scratch:
+    apart = (vectors | 1) * lanes
+    return _Scratch(T.sblock_alloc_buffer((products * apart,)), apart)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,22 +223,27 @@ class _Writer:
 
     Attributes
     ----------
+    window, pooled : of the result's map; windows of 1x1 leave the convolution's.
     tiles : of the map, and of a row.
-    v, m : of each product, what is multiplied and the results.
-    sums, part : registers; a tile that is half transformed.
+    u, v, m : of each product, shared weights, what is multiplied, and the results.
+    sums, part, half : registers; a tile, and weights, that are half transformed.
     """
 
     conv: Conv
     plan: Winograd
+    window: tuple[int, int]
+    pooled: Blocked
     tiles: tuple[int, int]
     x: Any
     w: Any
     operands: list[Operand]
     y: Any
-    v: Any
-    m: Any
+    u: _Scratch
+    v: _Scratch
+    m: _Scratch
     sums: Any
     part: Any
+    half: Any
 
     def chunk(self, batch: Any, number: Any, loop: Loop) -> None:
         """Compute the results of a chunk; ``loop`` goes over what can be done at the same time."""
@@ -205,9 +257,11 @@ class _Writer:
             self.transform(batch, block, first, steps * tile.columns)
         with loop(out.blocks // tile.blocks) as (group,):
             with T.If(number == 0), T.Then(), T.unroll(0, tile.blocks) as block:
-                zero_halo(self.y, out, batch, group * tile.blocks + block)
-            with T.serial(0, self.plan.products) as product, T.serial(0, steps) as step:
-                self.multiply(group, product, step * tile.columns)
+                zero_halo(self.y, self.pooled, batch, group * tile.blocks + block)
+            if self.conv.shared:
+                self.multiply_shared(group, steps)
+            else:
+                self.multiply_all(group, steps, 0, self.conv.data.blocks)
             self.finish(batch, group, first)
 
     def transform(self, batch: Any, block: Any, first: Any, count: Any) -> None:
@@ -232,39 +286,84 @@ class _Writer:
                 half = [self.part[(i * inputs + j) * lanes + lane] for j in range(inputs)]
                 for j, value in enumerate(_products(matrix, half)):
                     at = (block * self.plan.chunk + number) * lanes + lane
-                    T.buffer_store(self.v, value, [i * inputs + j, at])
+                    T.buffer_store(self.v.buffer, value, [self.v.at(i * inputs + j, at)])
 
-    def multiply(self, group: Any, product: Any, first: Any) -> None:
-        """Compute the sums of one product of a register tile."""
+    def multiply_shared(self, group: Any, steps: Any) -> None:
+        """Transform weights of some inputs at a time, and add their products."""
+        deep, blocks = DEEP // self.conv.data.lanes, self.conv.data.blocks
+        with T.serial(0, -(-blocks // deep)) as part:
+            begin, count = part * deep, tirx.min(deep, blocks - part * deep)
+            self.transform_weights(group, begin, count)
+            self.multiply_all(group, steps, begin, count)
+
+    def multiply_all(self, group: Any, steps: Any, begin: Any, count: Any) -> None:
+        """Add ``count`` blocks of inputs to the sums of all products of so many register tiles."""
+        with T.serial(0, self.plan.products) as product, T.serial(0, steps) as step:
+            self.multiply(group, product, step * self.plan.tile.columns, begin, count)
+
+    def transform_weights(self, group: Any, begin: Any, count: Any) -> None:
+        """Compute G g G^T of some blocks' weights for ``count`` blocks of inputs."""
+        inputs, lanes, blocks = self.plan.inputs, self.conv.out.lanes, self.plan.tile.blocks
+        deep = DEEP // lanes
+        matrix = transforms(self.plan.outputs).weight
+        with (
+            T.serial(0, blocks) as block,
+            T.serial(0, count) as outer,
+            T.serial(0, lanes) as inner,
+        ):
+            at = group * blocks + block
+            with T.unroll(0, KERNEL) as j, T.vectorized(0, lanes) as lane:
+                loaded = [self.w[at, begin + outer, i, j, inner, 0, lane] for i in range(KERNEL)]
+                for i, value in enumerate(_products(matrix, loaded)):
+                    T.buffer_store(self.half, value, [(i * KERNEL + j) * lanes + lane])
+            with T.unroll(0, inputs) as i, T.vectorized(0, lanes) as lane:
+                half = [self.half[(i * KERNEL + j) * lanes + lane] for j in range(KERNEL)]
+                for j, value in enumerate(_products(matrix, half)):
+                    place = ((block * deep + outer) * lanes + inner) * lanes + lane
+                    T.buffer_store(self.u.buffer, value, [self.u.at(i * inputs + j, place)])
+
+    def multiply(self, group: Any, product: Any, first: Any, begin: Any, count: Any) -> None:
+        """Add ``count`` blocks of inputs to the sums of one product of a register tile."""
         lanes, tile, chunk = self.conv.out.lanes, self.plan.tile, self.plan.chunk
-        vector = tirx.Ramp(0, 1, lanes)
 
         def sum_at(block: Any, number: Any) -> Any:
             return tirx.Ramp((block * tile.columns + number) * lanes, 1, lanes)
 
+        def kept_at(block: Any, number: Any) -> Any:
+            place = (block * chunk + first + number) * lanes
+            return tirx.Ramp(self.m.at(product, place), 1, lanes)
+
         with T.unroll(0, tile.blocks) as block, T.unroll(0, tile.columns) as number:
-            T.buffer_store(self.sums, tirx.Broadcast(ZERO, lanes), [sum_at(block, number)])
+            value: Any = tirx.Broadcast(ZERO, lanes)
+            if self.conv.shared:
+                kept = self.m.buffer[kept_at(block, number)]
+                value = tirx.if_then_else(begin == 0, value, kept)
+            T.buffer_store(self.sums, value, [sum_at(block, number)])
         defined = with_vmla() if tile.vmla else nullcontext()
-        with defined, T.serial(0, self.conv.data.blocks) as outer:
-            begin = (outer * chunk + first) * lanes
+        with defined, T.serial(0, count) as outer:
+            start = ((begin + outer) * chunk + first) * lanes
 
             def weight(inner: Any, block: Any) -> Any:
-                return self.w[group, product, outer * lanes + inner, block, vector]
+                place = outer * lanes + inner
+                if self.conv.shared:
+                    at = self.u.at(product, (block * DEEP + place) * lanes)
+                    return self.u.buffer[tirx.Ramp(at, 1, lanes)]
+                return self.w[group, product, place, block, tirx.Ramp(0, 1, lanes)]
 
             if lanes == by_lane.LANES:
-                places = [tirx.Ramp(begin + one * lanes, 1, lanes) for one in range(tile.columns)]
-                inputs = [self.v[product, one] for one in places]
+                places = [self.v.at(product, start + one * lanes) for one in range(tile.columns)]
+                inputs = [self.v.buffer[tirx.Ramp(one, 1, lanes)] for one in places]
                 add_by_lane(self.sums, inputs, weight, tile.blocks, tile.vmla)
             else:
                 with T.serial(0, lanes) as inner, T.unroll(0, tile.blocks) as block:  # noqa: SIM117
                     with T.unroll(0, tile.columns) as number:
-                        value = self.v[product, begin + number * lanes + inner]
+                        value = self.v.buffer[self.v.at(product, start + number * lanes + inner)]
                         products = tirx.Broadcast(value, lanes) * weight(inner, block)
                         at = sum_at(block, number)
                         T.buffer_store(self.sums, self.sums[at] + products, [at])
         with T.unroll(0, tile.blocks) as block, T.unroll(0, tile.columns) as number:
-            at = tirx.Ramp((block * chunk + first + number) * lanes, 1, lanes)
-            T.buffer_store(self.m, self.sums[sum_at(block, number)], [product, at])
+            kept = self.sums[sum_at(block, number)]
+            T.buffer_store(self.m.buffer, kept, [kept_at(block, number)])
 
     def finish(self, batch: Any, group: Any, first: Any) -> None:
         """Compute A^T m A of tiles, and what follows the convolution; store what is of the map."""
@@ -275,29 +374,36 @@ class _Writer:
             row, column = self._place(first + number)
             with T.unroll(0, inputs) as j, T.vectorized(0, lanes) as lane:
                 at = (block * self.plan.chunk + number) * lanes + lane
-                summed = [self.m[i * inputs + j, at] for i in range(inputs)]
+                summed = [self.m.buffer[self.m.at(i * inputs + j, at)] for i in range(inputs)]
                 for i, value in enumerate(_sums(matrix, summed)):
                     T.buffer_store(self.part, value, [(i * inputs + j) * lanes + lane])
-            for i in range(outputs):
-                with T.If(row + i < out.height), T.Then():
-                    for j in range(outputs):
-                        with T.If(column + j < out.width), T.Then():
+            at = batch, group * self.plan.tile.blocks + block, row, column
+            high, wide = self.window
+            top, left = tirx.floordiv(row, high), tirx.floordiv(column, wide)
+            for i in range(0, outputs, high):
+                with T.If(top + i // high < self.pooled.height), T.Then():
+                    for j in range(0, outputs, wide):
+                        with T.If(left + j // wide < self.pooled.width), T.Then():
+                            self._store(at, i, j)
 
-                            def value(lane: Any, i: int = i, j: int = j) -> Any:
-                                half = [
-                                    self.part[(i * inputs + k) * lanes + lane]
-                                    for k in range(inputs)
-                                ]
-                                return _sums(matrix, half)[j]
+    def _store(self, at: tuple[Any, Any, Any, Any], i: int, j: int) -> None:
+        """Store the largest of the window at row i and column j of a tile's results."""
+        inputs, lanes = self.plan.inputs, self.conv.out.lanes
+        matrix = transforms(self.plan.outputs).result
+        batch, block, row, column = at
+        high, wide = self.window
 
-                            store(
-                                self.y,
-                                out,
-                                value,
-                                (batch, group * self.plan.tile.blocks + block, row + i, column + j),
-                                self.conv.steps,
-                                self.operands,
-                            )
+        def largest(lane: Any) -> Any:
+            values = []
+            for down, across in product(range(i, i + high), range(j, j + wide)):
+                half = [self.part[(down * inputs + k) * lanes + lane] for k in range(inputs)]
+                place = batch, block, row + down, column + across, lane
+                value = _sums(matrix, half)[across]
+                values.append(finished(value, place, self.conv.steps, self.operands))
+            return reduce(tirx.max, values)
+
+        top, left = tirx.floordiv(row, high) + i // high, tirx.floordiv(column, wide) + j // wide
+        store(self.y, self.pooled, largest, (batch, block, top, left), (), ())
 
     def _place(self, number: Any) -> tuple[Any, Any]:
         """Return the first row and column of a tile's results."""
@@ -307,11 +413,15 @@ class _Writer:
 
 
 def _products(matrix: NDArray[np.float64], values: Sequence[Any]) -> list[Any]:
-    """Return B^T times a vector; rows of opposite points share their even and odd halves."""
-    made = []
-    for row in matrix:
+    """Return B^T or G times a vector; rows of opposite points share their even and odd halves."""
+    made: list[Any] = []
+    for number, row in enumerate(matrix):
         even, odd = (_sum(row[start::2], values[start::2]) for start in (0, 1))
-        made.append(_plus(even, odd))
+        if number and np.array_equal(row * (-1.0) ** np.arange(len(row)), matrix[number - 1]):
+            odd = _sum(matrix[number - 1][1::2], values[1::2])
+            made.append(even - odd)
+        else:
+            made.append(_plus(even, odd))
     return made
 
 

@@ -156,12 +156,20 @@ def store(
     batch, block, row, column = at
     place = to or [batch, block, row + out.halo.top, column + out.halo.left]
     with T.vectorized(0, out.lanes) as lane:
+        T.buffer_store(buffer, finished(value(lane), (*at, lane), steps, operands), [*place, lane])
 
-        def load(number: int) -> Any:
-            operand = operands[number]
-            if operand.layout is None:
-                return operand.buffer[block, lane]
-            halo = operand.layout.halo
-            return operand.buffer[batch, block, row + halo.top, column + halo.left, lane]
 
-        T.buffer_store(buffer, finish(value(lane), steps, load, FLOATS), [*place, lane])
+def finished(
+    value: Any, at: Sequence[Any], steps: tuple[Step, ...], operands: Sequence[Operand]
+) -> Any:
+    """Return what steps make of the element at (batch, block, row, column, lane) of the map."""
+    batch, block, row, column, lane = at
+
+    def load(number: int) -> Any:
+        operand = operands[number]
+        if operand.layout is None:
+            return operand.buffer[block, lane]
+        halo = operand.layout.halo
+        return operand.buffer[batch, block, row + halo.top, column + halo.left, lane]
+
+    return finish(value, steps, load, FLOATS)

@@ -23,7 +23,7 @@ from lcp_tvm.cpu.kernels.move import (
     unblock_kernel,
 )
 from lcp_tvm.cpu.kernels.pool import Pool, mean_kernel, pool_kernel
-from lcp_tvm.cpu.kernels.winograd import Winograd, pack_transformed, winograd_kernel
+from lcp_tvm.cpu.kernels.winograd import Winograd, pack_for_winograd, winograd_kernel
 from tests.cpu.kernels.blocks import Floats, from_blocks, to_blocks
 from tests.cpu.kernels.reference import Array, convolve, pooled, stepped
 
@@ -84,7 +84,7 @@ def winograd_case(conv: Conv, plan: Winograd, rng: np.random.Generator) -> Case:
     most = convolve(conv, *map(abs, exact)).max() * np.prod(scaled)
     return Case(
         lambda name: winograd_kernel(name, conv, plan),
-        (to_blocks(x, conv.data), pack_transformed(conv, plan, weight), *lying),
+        (to_blocks(x, conv.data), pack_for_winograd(conv, plan, weight), *lying),
         conv.out.shape,
         conv.out,
         stepped(convolve(conv, *exact), conv.steps, values),

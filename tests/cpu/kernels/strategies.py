@@ -90,6 +90,7 @@ def convs(draw: Any, lanes: int) -> tuple[Conv, Tile]:
         groups,
         drawn,
         draw(maps_like(out, drawn)),
+        draw(st.booleans()),
     )
     per_group = 1 if conv.depthwise else out.blocks // groups
     blocks = draw(st.sampled_from([one for one in (1, 2, 3) if per_group % one == 0]))
@@ -110,7 +111,7 @@ def winograds(draw: Any, lanes: int) -> tuple[Conv, Winograd]:
     drawn = draw(steps)
     conv = Conv(
         data, out, (3, 3), (1, 1), (padding.top, padding.left), (1, 1), 1, drawn,
-        draw(maps_like(out, drawn)),
+        draw(maps_like(out, drawn)), draw(st.booleans()),
     )  # fmt: skip
     blocks = draw(st.sampled_from([one for one in (1, 2) if out.blocks % one == 0]))
     tile = Tile(draw(st.integers(1, 5)), blocks)
