@@ -216,7 +216,7 @@ def test_a_pool_is_in_the_kernel_of_winograd_where_tiles_have_whole_windows() ->
 
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v4"])
 def test_functions_of_maps_of_other_sizes_share_weights(level: str) -> None:
-    """Each is stored once, however each function computes: directly, pooled, by Winograd."""
+    """Each is stored once, however each function computes: in tiles of any size, pooled."""
 
     def body(net: Layers, x: Any) -> Any:
         y = net(R.nn.max_pool2d(net(R.nn.relu(net.biased(x, 32))), (2, 2), (2, 2)))
@@ -226,10 +226,8 @@ def test_functions_of_maps_of_other_sizes_share_weights(level: str) -> None:
         name: float_net(body, (1, 3, *size))["main"].with_attr("global_symbol", name)
         for name, size in {"large": (64, 70), "small": (7, 9), "narrow": (40, 4)}.items()
     }
-    made, constants = take_constants(blocked(tvm.IRModule(functions), level))
+    _, constants = take_constants(blocked(tvm.IRModule(functions), level))
     assert sorted(one.nbytes for one in constants) == [32 * 27 * 4, 160 * 48 * 4, 32 * 160 * 36]
-    names = {name.name_hint.rsplit("_", 1)[0] for name in made.functions}
-    assert {"blocked_conv2d", "winograd_conv2d"} <= names
     compiled = tvm.compile(
         fuse_kernels(blocked(tvm.IRModule(functions), level)), target=target_of(level)
     )
