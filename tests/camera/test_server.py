@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -102,6 +103,16 @@ async def site(host: str = HERE) -> AsyncIterator[Site]:
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(main(), 2 * TIMEOUT_S))
+
+
+def check_fits(described: Any, operation: Any, reply: HTTPResponse) -> int:
+    """Check a reply against an OpenAPI description; return its status."""
+    ((kind, content),) = operation["responses"][str(reply.code)]["content"].items()
+    assert reply.headers["Content-Type"] == kind
+    if kind == "application/json":
+        schema = content["schema"] | {"components": described["components"]}
+        Draft202012Validator(schema).validate(json.loads(reply.body))
+    return reply.code
 
 
 async def next_frame(page: WebSocketClientConnection) -> tuple[dict[str, Any], bytes]:
@@ -359,18 +370,17 @@ def test_commands_are_carried_out_and_answered_with_the_state() -> None:
     run(main)
 
 
-def test_the_description_names_all_that_is_there_and_states_fit_it() -> None:
+def test_the_description_names_all_that_is_there_and_replies_fit_it() -> None:
     async def main() -> None:
         async with site() as here:
             described = json.loads((await here.fetch("api/openapi.json")).body)
-            assert {command.path for command in COMMANDS} < set(described["paths"])
-            for path, methods in described["paths"].items():
-                if "get" in methods:
-                    reply = await here.fetch(path[1:])
-                    assert str(reply.code) in methods["get"]["responses"]
-            schema = described["components"]["schemas"]["State"]
-            state = json.loads((await here.fetch("api/state")).body)
-            assert set(state) == set(schema["properties"]) == set(asdict(STATE))
+            reads = {path: one["get"] for path, one in described["paths"].items() if "get" in one}
+            assert set(reads) == {"/api/state", "/api/result", "/api/frame.jpg"}
+            assert {command.path for command in COMMANDS} == set(described["paths"]) - set(reads)
+            before = [check_fits(described, r, await here.fetch(p[1:])) for p, r in reads.items()]
+            here.hub.publish(a_result(1))
+            after = [check_fits(described, r, await here.fetch(p[1:])) for p, r in reads.items()]
+            assert (before, after) == ([200, 404, 404], [200, 200, 200])
 
     run(main)
 
@@ -394,8 +404,7 @@ def test_whatever_is_asked_is_answered_as_described(path: str, body: Any) -> Non
         async with site() as here:
             described = json.loads((await here.fetch("api/openapi.json")).body)
             reply = await here.post(path, json.dumps(body).encode())
-            assert str(reply.code) in described["paths"][f"/{path}"]["post"]["responses"]
-            json.loads(reply.body)
+            check_fits(described, described["paths"][f"/{path}"]["post"], reply)
 
     run(main)
 
