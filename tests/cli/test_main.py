@@ -15,6 +15,7 @@ Capture = pytest.CaptureFixture[str]
 COMMANDS = (
     "bench",
     "board",
+    "camera",
     "compare",
     "compile",
     "demo",

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
-from tvm import relax
+import tvm_ffi
+from tvm import relax, tirx
 from tvm.relax import op as R
+from tvm.s_tir import SBlock
+from tvm.s_tir.transform import PlanAndUpdateBufferAllocationLocation
 
 from tests.cpu.float_nets import Layers, float_net
 from tests.cpu.kernels.levels import target_of
@@ -39,6 +42,13 @@ def in_threads(count: int, run: Callable[[], Any]) -> Any:
     return result
 
 
+def every(kind: type, statement: Any) -> list[Any]:
+    """Return all nodes of a kind in a statement."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(statement, (kind, found.append))
+    return found
+
+
 def every_kernel(net: Layers, x: Any) -> Any:
     y = net(R.nn.relu(net.biased(x, 8)))
     y = net(R.nn.relu(net.biased(y, 8)))
@@ -53,8 +63,23 @@ def every_kernel(net: Layers, x: Any) -> Any:
 def machine() -> relax.VirtualMachine:
     module = blocked(float_net(every_kernel, (1, 3, 32, 32)), LEVEL)
     # The first has chunks enough for threads, the second is shared chunk by chunk.
-    assert kernels_of(module).count("winograd_conv2d") == 2
+    winograd = [name for name in kernels_of(module) if name.startswith("winograd")]
+    assert winograd == ["winograd_conv2d_pool", "winograd_conv2d"]
     return relax.VirtualMachine(tvm.compile(module, target=target_of(LEVEL)), tvm.cpu())
+
+
+def test_no_thread_has_registers_of_another() -> None:
+    """Local buffers that a parallel loop writes are allocated in it."""
+    module = blocked(float_net(every_kernel, (1, 3, 32, 32)), LEVEL)
+    kernels = {v: f for v, f in module.functions.items() if isinstance(f, tirx.PrimFunc)}
+    placed = PlanAndUpdateBufferAllocationLocation()(tvm.IRModule(kernels))
+    loops = [loop for f in placed.functions.values() for loop in every(tirx.For, f.body)]
+    parallel = [loop.body for loop in loops if loop.kind == tirx.ForKind.PARALLEL]
+    assert len(parallel) > len(kernels)
+    for body in parallel:
+        own = {buffer for block in every(SBlock, body) for buffer in block.alloc_buffers}
+        written = {store.buffer for store in every(tirx.BufferStore, body)}
+        assert {buffer for buffer in written if buffer.scope() == "local"} <= own
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -184,6 +184,7 @@ def winograd_pool_kernel(
                 T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local"),
                 T.sblock_alloc_buffer((plan.products * lanes,), scope="local"),
                 T.sblock_alloc_buffer((plan.inputs * KERNEL * lanes,), scope="local"),
+                T.sblock_alloc_buffer((plan.products * lanes,), scope="local"),
             )
             chunks = -(-tiles // plan.chunk)
             if out.batch * chunks >= CHUNKS_FOR_THREADS:
@@ -226,7 +227,9 @@ class _Writer:
     window, pooled : of the result's map; windows of 1x1 leave the convolution's.
     tiles : of the map, and of a row.
     u, v, m : of each product, shared weights, what is multiplied, and the results.
-    sums, part, half : registers; a tile, and weights, that are half transformed.
+    sums : registers.
+    half_data, half_weight, half_result : what is half transformed. Each is of one loop, as TVM
+        would share a buffer of two among the threads of both.
     """
 
     conv: Conv
@@ -242,8 +245,9 @@ class _Writer:
     v: _Scratch
     m: _Scratch
     sums: Any
-    part: Any
-    half: Any
+    half_data: Any
+    half_weight: Any
+    half_result: Any
 
     def chunk(self, batch: Any, number: Any, loop: Loop) -> None:
         """Compute the results of a chunk; ``loop`` goes over what can be done at the same time."""
@@ -281,9 +285,9 @@ class _Writer:
             with T.unroll(0, inputs) as j, T.vectorized(0, lanes) as lane:
                 loaded = [pixel(i, j, lane) for i in range(inputs)]
                 for i, value in enumerate(_products(matrix, loaded)):
-                    T.buffer_store(self.part, value, [(i * inputs + j) * lanes + lane])
+                    T.buffer_store(self.half_data, value, [(i * inputs + j) * lanes + lane])
             with T.unroll(0, inputs) as i, T.vectorized(0, lanes) as lane:
-                half = [self.part[(i * inputs + j) * lanes + lane] for j in range(inputs)]
+                half = [self.half_data[(i * inputs + j) * lanes + lane] for j in range(inputs)]
                 for j, value in enumerate(_products(matrix, half)):
                     at = (block * self.plan.chunk + number) * lanes + lane
                     T.buffer_store(self.v.buffer, value, [self.v.at(i * inputs + j, at)])
@@ -315,9 +319,9 @@ class _Writer:
             with T.unroll(0, KERNEL) as j, T.vectorized(0, lanes) as lane:
                 loaded = [self.w[at, begin + outer, i, j, inner, 0, lane] for i in range(KERNEL)]
                 for i, value in enumerate(_products(matrix, loaded)):
-                    T.buffer_store(self.half, value, [(i * KERNEL + j) * lanes + lane])
+                    T.buffer_store(self.half_weight, value, [(i * KERNEL + j) * lanes + lane])
             with T.unroll(0, inputs) as i, T.vectorized(0, lanes) as lane:
-                half = [self.half[(i * KERNEL + j) * lanes + lane] for j in range(KERNEL)]
+                half = [self.half_weight[(i * KERNEL + j) * lanes + lane] for j in range(KERNEL)]
                 for j, value in enumerate(_products(matrix, half)):
                     place = ((block * deep + outer) * lanes + inner) * lanes + lane
                     T.buffer_store(self.u.buffer, value, [self.u.at(i * inputs + j, place)])
@@ -376,7 +380,7 @@ class _Writer:
                 at = (block * self.plan.chunk + number) * lanes + lane
                 summed = [self.m.buffer[self.m.at(i * inputs + j, at)] for i in range(inputs)]
                 for i, value in enumerate(_sums(matrix, summed)):
-                    T.buffer_store(self.part, value, [(i * inputs + j) * lanes + lane])
+                    T.buffer_store(self.half_result, value, [(i * inputs + j) * lanes + lane])
             at = batch, group * self.plan.tile.blocks + block, row, column
             high, wide = self.window
             top, left = tirx.floordiv(row, high), tirx.floordiv(column, wide)
@@ -396,7 +400,7 @@ class _Writer:
         def largest(lane: Any) -> Any:
             values = []
             for down, across in product(range(i, i + high), range(j, j + wide)):
-                half = [self.part[(down * inputs + k) * lanes + lane] for k in range(inputs)]
+                half = [self.half_result[(down * inputs + k) * lanes + lane] for k in range(inputs)]
                 place = batch, block, row + down, column + across, lane
                 value = _sums(matrix, half)[across]
                 values.append(finished(value, place, self.conv.steps, self.operands))
