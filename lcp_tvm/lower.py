@@ -46,6 +46,7 @@ class CompiledModule:
     header : the JSON of the VTA programs, empty without any.
     stats : the simulator's counters by program symbol, in the form of docs/architecture.md.
     measured_ms : simulated time of the functions whose layers are all on the VTA.
+    peak_bytes : most that maps and scratch of a call's CPU part take, by function.
     tuned : convolutions of the CPU part whose choice was known, and all that have choices.
     """
 
@@ -56,6 +57,7 @@ class CompiledModule:
     pieces: tuple[Piece, ...]
     reasons: tuple[str, ...]
     measured_ms: Mapping[str, float]
+    peak_bytes: Mapping[str, int]
     tuned: tuple[int, int] = (0, 0)
 
 
@@ -83,7 +85,7 @@ def lower_group(
     progress(f"compiling CPU code of {group.name}", 0.6 if on_vta else 0.0)
     processor = group.target.processor
     chooser = Chooser(cpu_tunings(tunings, processor), processor.core)
-    so = _build(part.hosts, group.target, chooser)
+    so, peak_bytes = _build(part.hosts, group.target, chooser)
     return CompiledModule(
         code=ModuleCode(group.name, group.functions, so, part.vta),
         target=group.target,
@@ -100,6 +102,7 @@ def lower_group(
             for name, host in part.hosts.items()
             if (symbols := _symbols(host)) and not _has_weights(host)
         },
+        peak_bytes=peak_bytes,
         tuned=(chooser.tuned, chooser.asked),
     )
 
@@ -173,14 +176,17 @@ def _joined(files: Sequence[bytes], config: VtaConfig) -> bytes:
     return pack_programs(config.to_json(), programs, images)
 
 
-def _build(hosts: Mapping[str, relax.Function], target: Target, choose: Choose) -> bytes:
+def _build(
+    hosts: Mapping[str, relax.Function], target: Target, choose: Choose
+) -> tuple[bytes, dict[str, int]]:
+    """Return the library of the CPU parts, and the bytes that a call of each takes."""
     module = tvm.IRModule(
         {name: host.with_attr("global_symbol", name) for name, host in hosts.items()}
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.so")
-        build_module(module, target, path, choose)
-        return path.read_bytes()
+        peak_bytes = build_module(module, target, path, choose)
+        return path.read_bytes(), peak_bytes
 
 
 def _measure(data: bytes, config: VtaConfig) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

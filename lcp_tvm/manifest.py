@@ -17,7 +17,7 @@ from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.detector import Detector, detector_from
 from lcp_tvm.errors import InputError, PackageError
 
-FORMAT = 4
+FORMAT = 5
 MAX_DIMENSION = 1 << 20
 MAX_MODULES = 4096
 _MODULE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -79,6 +79,7 @@ class Module:
     processor : that ``so`` was compiled for, one of `lcp_tvm.cpu.processor.PROCESSORS`.
     config : the VTA config in upstream's keys; None where no program is for a VTA.
     so, vta : the code; None for ``vta`` where no program is for a VTA.
+    peak_bytes : most that maps and scratch of a call's CPU part take, by function.
     reasons : one line per operator that is not on the VTA.
     stats : the simulator's counters by program, in the form of docs/architecture.md.
     """
@@ -90,6 +91,7 @@ class Module:
     so: File
     vta: File | None
     pieces: tuple[Piece, ...]
+    peak_bytes: Mapping[str, int]
     reasons: tuple[str, ...]
     stats: Mapping[str, Any]
 
@@ -135,6 +137,19 @@ class Manifest:
                     milliseconds = module.stats[piece.name]["ms"]
                     times[piece.function] = times.get(piece.function, 0.0) + milliseconds
             found = times | found
+        return found
+
+    def cpu_peak_bytes(self) -> dict[str, int]:
+        """Return the most that a call takes besides its constants, of functions without a VTA.
+
+        Of a function that is compiled for several processors, the largest.
+        """
+        found: dict[str, int] = {}
+        for module in self.modules.values():
+            on_vta = {piece.function for piece in module.pieces if piece.device == "vta"}
+            for name, size in module.peak_bytes.items():
+                if name not in on_vta:
+                    found[name] = max(found.get(name, 0), size)
         return found
 
     @property
@@ -251,10 +266,13 @@ def _module(read: _Reader, values: Mapping[str, Any]) -> Module:
         so=_file(read, read.get(values, "so", _is_object)),
         vta=None if vta is None else _file(read, vta),
         pieces=tuple(_piece(read, row) for row in read.get(values, "pieces", _is_objects)),
+        peak_bytes=read.get(values, "peak_bytes", _is_counts),
         reasons=tuple(read.get(values, "reasons", _is_texts)),
         stats=_stats(read, read.get(values, "stats", _is_object)),
     )
     programs = {piece.name for piece in module.pieces if piece.device == "vta"}
+    if set(module.peak_bytes) != set(module.functions):
+        raise corrupt(read.where, "a module's functions and their memory do not match")
     if programs != set(module.stats):
         raise corrupt(read.where, "a module's programs and counters do not match")
     if len({module.vta is None, module.config is None, not module.stats}) > 1:
@@ -296,7 +314,7 @@ def _stats(read: _Reader, values: Mapping[str, Any]) -> Mapping[str, Any]:
             for unit in ("load", "compute", "store"):
                 read.get(read.get(part, "units", _is_object), unit, _is_time)
             for table in ("instructions", "bytes", "rows"):
-                read.get(part, table, lambda v: _is_object(v) and all(map(_is_count, v.values())))
+                read.get(part, table, _is_counts)
             for counter in ("gemm_uops", "alu_uops"):
                 read.get(part, counter, _is_count)
     return values
@@ -344,6 +362,10 @@ def _is_text_map(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
 
 
 def _is_optional_int(value: Any) -> bool:

@@ -290,6 +290,7 @@ def _module(module: CompiledModule) -> Module:
         so=_file(code.so),
         vta=None if code.vta is None else _file(code.vta),
         pieces=module.pieces,
+        peak_bytes=module.peak_bytes,
         reasons=module.reasons,
         stats=module.stats,
     )

@@ -130,7 +130,7 @@ def build_report(package: Package) -> Report:
         target=manifest.target,
         config=", ".join(configs) or None,
         clock_mhz=clocks.pop() if len(clocks) == 1 else None,
-        plan=plan_cost(package.plan(), manifest.vta_ms()),
+        plan=plan_cost(package.plan(), manifest.vta_ms(), manifest.cpu_peak_bytes()),
         input_name=manifest.input_name,
         input_shape=manifest.input_shape,
         classes=len(manifest.labels),

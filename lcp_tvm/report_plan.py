@@ -19,6 +19,7 @@ class FunctionCost:
     ----------
     tasks : calls per frame; 0 for a function that only stands in for another.
     devices : of its tasks, as text: "0", "0-3, gateway", "any".
+    peak_bytes : that the call takes besides its constants.
     vta_ms : simulated, of what runs on the VTA; None where nothing does.
     """
 
@@ -74,13 +75,17 @@ class PlanCost:
         return None if self.vta_ms is None else self.vta_ms / self.batch
 
 
-def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
+def plan_cost(plan: Plan, vta_ms: Mapping[str, float], peak_bytes: Mapping[str, int]) -> PlanCost:
     """Compute the tables of a plan.
 
     Parameters
     ----------
     vta_ms : a call's simulated time on the VTA, of functions that have any.
+    peak_bytes : what a call takes besides constants, of functions whose memory is planned; of
+        others, the tensors of their operators count.
     """
+    planned = {name: function.cost.peak_bytes for name, function in plan.functions.items()}
+    planned |= peak_bytes
     calls = Counter(task.function for task in plan.tasks)
     places: dict[str, set[Device | None]] = {}
     for task in plan.tasks:
@@ -95,12 +100,12 @@ def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
             bytes_in=_nbytes(plan.functions[name].args),
             bytes_out=_nbytes(plan.functions[name].results),
             weight_bytes=plan.functions[name].cost.weight_bytes,
-            peak_bytes=plan.functions[name].cost.peak_bytes,
+            peak_bytes=planned[name],
             vta_ms=vta_ms.get(name),
         )
         for name, devices in places.items()
     )
-    by_device = _by_device(plan, vta_ms)
+    by_device = _by_device(plan, vta_ms, planned)
     return PlanCost(
         split=plan.split,
         tasks=len(plan.tasks),
@@ -115,7 +120,9 @@ def plan_cost(plan: Plan, vta_ms: Mapping[str, float]) -> PlanCost:
     )
 
 
-def _by_device(plan: Plan, vta_ms: Mapping[str, float]) -> tuple[DeviceCost, ...]:
+def _by_device(
+    plan: Plan, vta_ms: Mapping[str, float], peak_bytes: Mapping[str, int]
+) -> tuple[DeviceCost, ...]:
     tasks: dict[Device | None, list[Task]] = {}
     for task in plan.tasks:
         tasks.setdefault(task.device, []).append(task)
@@ -139,8 +146,7 @@ def _by_device(plan: Plan, vta_ms: Mapping[str, float]) -> tuple[DeviceCost, ...
                 macs=sum(cost.macs for cost in costs),
                 bytes_in=received[device],
                 bytes_out=sent[device],
-                memory_bytes=plan.weight_bytes(called)
-                + max(plan.functions[name].cost.peak_bytes for name in called),
+                memory_bytes=plan.weight_bytes(called) + max(peak_bytes[name] for name in called),
                 vta_ms=_sum_ms(vta_ms.get(task.function) for task in own),
             )
         )

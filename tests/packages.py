@@ -69,6 +69,7 @@ def a_module(vta: bytes, stats: Mapping[str, Any]) -> CompiledModule:
         ),
         reasons=("softmax: has no integer form",),
         measured_ms={"network": 0.117},
+        peak_bytes={"network": 256},
     )
 
 
@@ -88,6 +89,7 @@ def a_cpu_module(function: str, operators: tuple[str, ...]) -> CompiledModule:
         pieces=(Piece(function, f"{function}_cpu_0", "cpu", operators, "not for VTA"),),
         reasons=(),
         measured_ms={},
+        peak_bytes={function: 640},
     )
 
 

@@ -135,13 +135,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": FORMAT + 1})
-    with pytest.raises(PackageError, match=r"format 5 is newer than 4.*update lcp-tvm"):
+    with pytest.raises(PackageError, match=r"format 6 is newer than 5.*update lcp-tvm"):
         read_package(path)
 
 
 def test_an_older_format_says_what_to_do(tmp_path: Path) -> None:
     path = _with_manifest(tmp_path, {"format": 1})
-    with pytest.raises(PackageError, match=r"format 1 is older than 4.*compile the network again"):
+    with pytest.raises(PackageError, match=r"format 1 is older than 5.*compile the network again"):
         read_package(path)
 
 
@@ -257,6 +257,24 @@ def test_any_other_value_in_the_manifest_reads_or_is_refused(
 def test_manifest_round_trips(tmp_path: Path) -> None:
     manifest = a_package(tmp_path).manifest
     assert parse_manifest(manifest_json(manifest).encode(), "x") == manifest
+
+
+def test_a_function_without_a_vta_takes_what_its_largest_compilation_does(tmp_path: Path) -> None:
+    assert a_package(tmp_path).manifest.cpu_peak_bytes() == {}
+    compiled = a_split_compiled()
+    half, head = compiled.modules
+    code = replace(half.code, name="half_1")
+    other = replace(half, code=code, peak_bytes={"half": 700})
+    package = write_package(replace(compiled, modules=(half, other, head)), tmp_path / "3.lcp")
+    assert package.manifest.cpu_peak_bytes() == {"half": 700, "head": 640}
+
+
+def test_memory_of_other_functions_is_refused(tmp_path: Path) -> None:
+    (module,) = a_cpu_compiled().modules
+    wrong = replace(module, peak_bytes={"other": 1})
+    package = write_package(replace(a_cpu_compiled(), modules=(wrong,)), tmp_path / "x.lcp")
+    with pytest.raises(PackageError, match="functions and their memory do not match"):
+        read_package(package.path)
 
 
 def _reads_as(path: Path, manifest: Any) -> bool:

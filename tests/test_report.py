@@ -74,14 +74,14 @@ modules/half.so 20 B, modules/head.so 20 B; made by lcp-tvm 1.0, tvm 0.27.0
 
 Functions of split strips:2
 function  tasks  device   MMAC     in    out  weights  activations  VTA ms
-half      2      0-1      3.00  384 B  384 B   1000 B        768 B       -
-head      1      gateway  0.00  768 B    8 B      0 B          0 B       -
+half      2      0-1      3.00  384 B  384 B   1000 B        640 B       -
+head      1      gateway  0.00  768 B    8 B      0 B        640 B       -
 
 Devices of split strips:2
 device   tasks  MMAC  received   sent   memory  VTA ms
-0        1      3.00     384 B  384 B  1.7 KiB       -
-1        1      3.00     384 B  384 B  1.7 KiB       -
-gateway  1      0.00     768 B    0 B      0 B       -
+0        1      3.00     384 B  384 B  1.6 KiB       -
+1        1      3.00     384 B  384 B  1.6 KiB       -
+gateway  1      0.00     768 B    0 B    640 B       -
 all      3      6.00   1.5 KiB                       -
 
 What runs where

@@ -131,7 +131,8 @@ def run_command(
         )
         if trace is not None:
             write_trace(timeline(outcome.statistics.spans), trace)
-        simulated_ms = plan_cost(plan, opened.manifest.vta_ms()).picture_ms
+        manifest = opened.manifest
+        simulated_ms = plan_cost(plan, manifest.vta_ms(), manifest.cpu_peak_bytes()).picture_ms
     if as_json:
         rows = [asdict(answer) for answer in outcome.answers]
         values = {"simulated_ms": simulated_ms, "answers": rows}

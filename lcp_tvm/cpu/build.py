@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import tvm
+from tvm import relax
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.block_int8 import block_int8
@@ -25,6 +26,7 @@ from lcp_tvm.cpu.crop_early import crop_early
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.int8_tile import choose_int8_tile
+from lcp_tvm.cpu.memory import planned_bytes
 from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.cpu.templates import Choose
@@ -36,8 +38,10 @@ LINK_TIMEOUT_S = 600.0
 
 def build_module(
     mod: tvm.IRModule, target: Target, path: Path, choose: Choose | None = None
-) -> None:
+) -> dict[str, int]:
     """Compile with kernels for the processor and TVM's default pipeline; write a shared library.
+
+    Returns the most bytes that maps and scratch of a call take at a time, by function.
 
     Parameters
     ----------
@@ -53,7 +57,9 @@ def build_module(
     try:
         integers = int8_kernels(crop_early(mod), target.processor)
         module, constants = take_constants(cpu_kernels(integers, target.processor.core, choose))
-        executable = tvm.compile(module, target=target.tvm_target())
+        with target.tvm_target():
+            lowered = relax.get_pipeline("default")(module)
+        executable = tvm.compile(lowered, target=target.tvm_target(), relax_pipeline=None)
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
             f"cpu part: TVM cannot compile it for {target.processor.name}: {_last_line(str(err))}"
@@ -68,6 +74,7 @@ def build_module(
         made = Path(work, "net.so")
         executable.export_library(str(made), fcompile=link, workspace_dir=work)
         os.replace(made, path)
+    return planned_bytes(lowered)
 
 
 def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
