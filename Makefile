@@ -10,8 +10,8 @@ TYPECHECK := build/typecheck
 MXNET := build/mxnet
 SOURCES := lcp_tvm relay_passes rpc tests examples benchmarks
 NATIVE := $(shell find native -type f)
-# Two workers fill two cores; each takes about 1 GB.
-TEST_WORKERS ?= 2
+# Three workers fill two cores, as many tests wait for processes; each takes about 1 GB.
+TEST_WORKERS ?= 3
 # Which C++ compiler builds the native library.
 ifeq ($(shell command -v $(CXX)),)
 COMPILER := $(CURDIR)/build/zig-c++

@@ -19,7 +19,9 @@ FILE = File(0, "")
 
 
 def a_module(target: str, *functions: str) -> Module:
-    return Module(target, "x86-64-v2", functions, None, FILE, None, (), (), {})
+    return Module(
+        target, "x86-64-v2", functions, None, FILE, None, (), dict.fromkeys(functions, 0), (), {}
+    )
 
 
 def test_a_node_loads_what_is_bound_to_it() -> None:
