@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-BoardState = Literal["working", "left out", "lost", "returning"]
+from lcp_tvm.rpc.frames import NodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Board:
 
     name: str
     kind: str
-    state: BoardState
+    state: NodeState
     reason: str
     seen_s: float
     compute_ms: float

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lcp_tvm.camera.controls import BoardState, State
+from lcp_tvm.camera.controls import State
+from lcp_tvm.rpc.frames import NodeState
 
 
 class _StateMetrics(Collector):
@@ -67,7 +68,7 @@ def _of_boards(state: State) -> Iterator[Metric]:
         "lcp_tvm_camera_board_memory_bytes", "Memory that a board holds", labels=["board"]
     )
     for board in state.boards:
-        for name in get_args(BoardState):
+        for name in get_args(NodeState):
             working.add_metric([board.name, name], board.state == name)
         for what in ("compute", "transfer", "wait"):
             times.add_metric([board.name, what], getattr(board, f"{what}_ms") / 1e3)

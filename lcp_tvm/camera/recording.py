@@ -78,13 +78,13 @@ class Film:
             raise InputError(f"{path}: it needs OpenCV; pip install 'lcp-tvm[camera]'") from error
         self._cv2: ModuleType = cv2
         self._path = path
-        self._waiting: queue.Queue[Result | None] = queue.Queue(WAITING)
+        self._waiting: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="lcp-tvm film")
         self._failure = ""
 
     def take(self, result: Result) -> None:
         """Take a result, unless too many wait already."""
-        if not self._waiting.full():
+        if self._waiting.qsize() < WAITING:
             self._waiting.put(result)
 
     def __enter__(self) -> Film:
@@ -118,6 +118,7 @@ class Film:
         film = self._cv2.VideoWriter(str(self._path), codec, PER_S, (width, height))
         if not film.isOpened():
             self._failure = f"{self._path}: cannot be written; see whether there is room"
+            return
         before_s, due = result.answered_s, 1.0
         while result is not None:
             pixels = self._cv2.cvtColor(draw(result), self._cv2.COLOR_RGB2BGR)

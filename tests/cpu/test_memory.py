@@ -20,7 +20,7 @@ from tests.cpu.judge.resident import peak_mb, piece
 
 @I.ir_module
 class Lowered:
-    """Two maps in a storage, one after the other; then another storage; then a third."""
+    """A map and the same reshaped in a storage; then another storage; then a third."""
 
     @T.prim_func(private=True, s_tir=True)
     def scale(x: T.Buffer((25,), "float32"), y: T.Buffer((25,), "float32")):
@@ -38,7 +38,9 @@ class Lowered:
         a = RS.vm.alloc_storage(RS.shape([1000]), 0, RS.dtype("uint8"))
         first = RS.vm.alloc_tensor(a, 0, RS.shape([25]), RS.dtype("float32"))
         cls.scale(x, first)
-        second = RS.vm.alloc_tensor(a, 0, RS.shape([25]), RS.dtype("float32"))
+        second = RS.call_packed(
+            "vm.builtin.reshape", first, RS.shape([25]), ty_args=RS.Tensor((25,), "float32")
+        )
         _ = RS.vm.kill_object(a)
         _1 = RS.vm.kill_object(first)
         b = RS.vm.alloc_storage(RS.shape([100]), 0, RS.dtype("uint8"))
