@@ -135,6 +135,7 @@ async def latency(live: Live) -> list[tuple[str, str, float, str, int]]:
 
 async def watchers(live: Live) -> list[tuple[str, str, float, str, int]]:
     medians: dict[int, list[float]] = {0: [], WATCHERS: []}
+    frames = dict.fromkeys(medians, 0)
     async with live.camera, serving(live.hub, live.camera, "127.0.0.1", 0) as link:
         await asyncio.sleep(TURN_S)
         for _ in range(TURNS):
@@ -145,16 +146,18 @@ async def watchers(live: Live) -> list[tuple[str, str, float, str, int]]:
                 live.results.clear()
                 await asyncio.sleep(TURN_S)
                 found.append(median(result.infer_ms for result in live.results))
+                frames[count] += len(live.results)
                 clients.terminate()
                 clients.wait()
                 while live.hub.watching:
                     await asyncio.sleep(0.1)
     rows = [
-        ("watchers", f"inference, {count} watching, median", median(found), "ms", TURNS)
+        ("watchers", f"inference, {count} watching, median", median(found), "ms", frames[count])
         for count, found in medians.items()
     ]
     ratio = median(b / a for a, b in zip(medians[0], medians[WATCHERS], strict=True))
-    return [*rows, ("watchers", f"ratio of {WATCHERS} to 0, median of turns", ratio, "", TURNS)]
+    case = f"ratio of {WATCHERS} to 0, median of {TURNS} turns"
+    return [*rows, ("watchers", case, ratio, "", sum(frames.values()))]
 
 
 async def memory(live: Live) -> list[tuple[str, str, float, str, int]]:

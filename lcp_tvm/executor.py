@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
+from lcp_tvm import native
 from lcp_tvm.cpu.processor import PROCESSORS, this_processor
 from lcp_tvm.cpu.target import compile_for
 from lcp_tvm.errors import PackageError
@@ -116,6 +117,7 @@ def load_local(modules: Iterable[ModuleCode]) -> Executor:
 
 
 def _load(module: ModuleCode, device: tvm.runtime.Device) -> LoadedModule:
+    native.load()  # has what compiled functions call
     try:
         with tempfile.TemporaryDirectory() as folder:  # a loaded library needs no name
             path = Path(folder, f"{module.name}.so")

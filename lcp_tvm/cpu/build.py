@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import tvm
-from tvm import relax
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.block_int8 import block_int8
@@ -26,7 +25,7 @@ from lcp_tvm.cpu.crop_early import crop_early
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
 from lcp_tvm.cpu.int8_tile import choose_int8_tile
-from lcp_tvm.cpu.memory import planned_bytes
+from lcp_tvm.cpu.memory import lower
 from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
 from lcp_tvm.cpu.templates import Choose
@@ -41,7 +40,7 @@ def build_module(
 ) -> dict[str, int]:
     """Compile with kernels for the processor and TVM's default pipeline; write a shared library.
 
-    Returns the most bytes that maps and scratch of a call take at a time, by function.
+    Returns the most bytes that maps, results and scratch of a call take at a time, by function.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ def build_module(
         integers = int8_kernels(crop_early(mod), target.processor)
         module, constants = take_constants(cpu_kernels(integers, target.processor.core, choose))
         with target.tvm_target():
-            lowered = relax.get_pipeline("default")(module)
+            lowered, peak_bytes = lower(module)
         executable = tvm.compile(lowered, target=target.tvm_target(), relax_pipeline=None)
     except (RuntimeError, ValueError, TypeError) as err:
         raise ModelError(
@@ -74,7 +73,7 @@ def build_module(
         made = Path(work, "net.so")
         executable.export_library(str(made), fcompile=link, workspace_dir=work)
         os.replace(made, path)
-    return planned_bytes(lowered)
+    return peak_bytes
 
 
 def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:

@@ -17,6 +17,7 @@
 #include "src/boundary.h"
 #include "src/fail.h"
 #include "src/json_reader.h"
+#include "src/workspace.h"
 
 namespace lcp_tvm::worker {
 
@@ -54,6 +55,7 @@ void KeepLittleMemory(bool is_short) {
   mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_THRESHOLD, own);
   mallopt(M_TRIM_THRESHOLD, 2 * own);
+  KeepWorkspaces(!is_short);
 }
 
 std::string NodeOptions(const LcpSession& session) {

@@ -2,60 +2,107 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tvm
+from tvm import relax
 from tvm.relax import op as R
-from tvm.script import ir as I
-from tvm.script import relax as RS
 from tvm.script import tirx as T
 
+from lcp_tvm import native
 from lcp_tvm.cpu.build import build_module
-from lcp_tvm.cpu.memory import planned_bytes
+from lcp_tvm.cpu.memory import lower
 from lcp_tvm.cpu.target import parse_target
 from tests.cpu.float_nets import Layers, float_net
 from tests.cpu.judge.resident import peak_mb, piece
 
-
-@I.ir_module
-class Lowered:
-    """A map and the same reshaped in a storage; then another storage; then a third."""
-
-    @T.prim_func(private=True, s_tir=True)
-    def scale(x: T.Buffer((25,), "float32"), y: T.Buffer((25,), "float32")):
-        with T.sblock("root"):
-            scratch = T.sblock_alloc_buffer((50,), "int16")
-            for i in range(25):
-                with T.sblock("scaled"):
-                    at = T.axis.spatial(25, i)
-                    scratch[at] = T.int16(2)
-                    y[at] = x[at] * T.cast(scratch[at], "float32")
-
-    @RS.function(pure=False)
-    def main(x: RS.Tensor((25,), "float32")) -> RS.Tensor((25,), "float32"):
-        cls = Lowered
-        a = RS.vm.alloc_storage(RS.shape([1000]), 0, RS.dtype("uint8"))
-        first = RS.vm.alloc_tensor(a, 0, RS.shape([25]), RS.dtype("float32"))
-        cls.scale(x, first)
-        second = RS.call_packed(
-            "vm.builtin.reshape", first, RS.shape([25]), ty_args=RS.Tensor((25,), "float32")
-        )
-        _ = RS.vm.kill_object(a)
-        _1 = RS.vm.kill_object(first)
-        b = RS.vm.alloc_storage(RS.shape([100]), 0, RS.dtype("uint8"))
-        third = RS.vm.alloc_tensor(b, 0, RS.shape([25]), RS.dtype("float32"))
-        cls.scale(second, third)
-        _2 = RS.vm.kill_object(second)
-        c = RS.vm.alloc_storage(RS.shape([500]), 0, RS.dtype("uint8"))
-        fourth = RS.vm.alloc_tensor(c, 0, RS.shape([25]), RS.dtype("float32"))
-        cls.scale(third, fourth)
-        return fourth
+SIZE = 100
 
 
-def test_a_storage_is_there_until_its_last_map_is_killed() -> None:
-    """1000 and 100 at a time, never 500 with 1000; and a kernel's 50 numbers of two bytes."""
-    assert planned_bytes(Lowered) == {"main": 1000 + 100 + 100}
+@T.prim_func(private=True, s_tir=True)
+def scale(x: T.Buffer((SIZE,), "float32"), y: T.Buffer((SIZE,), "float32")):
+    with T.sblock("root"):
+        scratch = T.sblock_alloc_buffer((50,), "int16")
+        for i in range(SIZE):
+            with T.sblock("scaled"):
+                at = T.axis.spatial(SIZE, i)
+                scratch[0] = T.int16(2)
+                y[at] = x[at] * T.cast(scratch[0], "float32")
+
+
+def called() -> tvm.IRModule:
+    """Maps in a row, one of them also reshaped; the last but one and the last are results."""
+    builder = relax.BlockBuilder()
+    kernel = builder.add_func(scale, "scale")
+    flat = relax.TensorType((SIZE,), "float32")
+
+    def scaled(x: Any) -> relax.Var:
+        return builder.emit(relax.call_tir(kernel, (x,), flat))
+
+    x = relax.Var("x", flat)
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            second = scaled(scaled(x))
+            square = builder.emit(R.reshape(second, (10, 10)))
+            third = scaled(second)
+            fourth = scaled(builder.emit(R.add(builder.emit(R.reshape(square, (SIZE,))), third)))
+            last = scaled(fourth)
+            results = [builder.emit(R.reshape(fourth, (10, 10))), last]
+            output = builder.emit_output(relax.Tuple(results))
+        builder.emit_func_output(output)
+    return builder.get()
+
+
+MAP = 448
+"""Bytes from one to the next of them."""
+
+
+def test_maps_share_a_workspace_and_results_have_memory_of_their_own() -> None:
+    """At most two maps are there and the one that is made of them; two results."""
+    lowered, sizes = lower(called())
+    assert sizes == {"main": 3 * MAP + 2 * 4 * SIZE + 100}
+    text = lowered["main"].script()
+    assert text.count('"lcp_tvm.WorkspaceMap"') == 4
+    assert text.count("R.vm.alloc_storage") == 2
+
+
+def test_what_is_computed_in_a_workspace_is_right() -> None:
+    """Results of calls before stay as they are."""
+    native.load()
+    compiled = tvm.compile(lower(called())[0], "llvm", relax_pipeline=None)
+    machine = relax.VirtualMachine(compiled, tvm.cpu())
+    x = np.arange(SIZE, dtype=np.float32)
+    results = [machine["main"](tvm.runtime.tensor(x + shift)) for shift in range(3)]
+    for shift, (result, last) in enumerate(results):
+        np.testing.assert_array_equal(result.numpy().reshape(-1), 24 * (x + shift))
+        np.testing.assert_array_equal(last.numpy(), 48 * (x + shift))
+
+
+def test_frames_take_no_new_memory_but_their_results(tmp_path: Path) -> None:
+    """Pages that a process takes from the system when it calls again, as it counts them."""
+    shape = (1, 16, 256, 256)
+    module = float_net(lambda emit, x: mean_of(emit, emit.biased(emit.biased(x, 32), 32)), shape)
+    build_module(module, parse_target("cpu"), tmp_path / "net.so")
+    native.load()
+    code = tvm.runtime.load_module(str(tmp_path / "net.so"))
+    call = relax.VirtualMachine(code, tvm.cpu(), memory_cfg="naive")["main"]
+    x = tvm.runtime.tensor(np.ones(shape, np.float32))
+    taken = []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        call(x)
+        taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    maps = 2 * 32 * 256 * 256 * 4
+    assert taken[0] > maps // 4096 // 2, "or this counts nothing"
+    assert max(taken[1:]) < 20
+
+
+def mean_of(emit: Layers, x: Any) -> Any:
+    return emit(R.mean(x, [2, 3], keepdims=True))
 
 
 @pytest.mark.parametrize("pooled", [False, True])

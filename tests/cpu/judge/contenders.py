@@ -21,6 +21,8 @@ from onnxruntime.quantization import (
 )
 from tvm import relax
 
+from lcp_tvm import native
+
 Array = npt.NDArray[Any]
 Program = Callable[[], list[Array]]
 """Runs once on the same inputs; returns its outputs."""
@@ -34,7 +36,8 @@ class Piece:
     """The shared library of a package's module, loaded and called as `lcp-agent` does it."""
 
     def __init__(self, library: Path) -> None:
-        # As the agent has it: memory of a call goes back to the system (native/worker).
+        native.load()
+        # As the agent has it: results go back to the system (native/worker).
         code = tvm.runtime.load_module(str(library))
         self._machine = relax.VirtualMachine(code, tvm.cpu(), memory_cfg="naive")
 
