@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -43,3 +45,18 @@ class Norm(nn.Module):
         """Return the factor and offset per channel that it is in inference, float64."""
         factor = self.gamma.detach().double() / torch.sqrt(self.variance.double() + EPSILON)
         return factor, -self.mean.double() * factor
+
+
+def norm_beside(norms: Sequence[Norm], x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Compute norms of equally many channels each, which lie side by side in ``x``."""
+    mean, variance = (
+        torch.cat([getattr(norm, name) for norm in norms]) for name in ("mean", "variance")
+    )
+    gamma, training = torch.cat([norm.gamma for norm in norms]), norms[0].training
+    normed = F.batch_norm(x, mean, variance, gamma, bias, training, MOMENTUM, EPSILON)
+    if training:
+        parts = zip(norms, mean.chunk(len(norms)), variance.chunk(len(norms)), strict=True)
+        for norm, own_mean, own_variance in parts:
+            norm.mean.copy_(own_mean)
+            norm.variance.copy_(own_variance)
+    return normed

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
 from lcp_tvm.train.batch_norm import Norm
 from lcp_tvm.train.layer import Layer, QuantisedLayer
@@ -41,20 +40,19 @@ def add_norms(network: TorchNetwork, pictures: torch.Tensor) -> None:
     ValueError
         A layer is int8 already: the scales of its weights would not fit what a norm makes of them.
     """
-    layers = list(network.layers.values())[:-1]
-    if any(isinstance(layer, QuantisedLayer) for layer in layers):
+    layers = dict(list(network.layers.items())[:-1])
+    if any(isinstance(layer, QuantisedLayer) for layer in layers.values()):
         raise ValueError("int8 layers take no norms; add them before the network is quantised")
-    sums = {layer: _Sums() for layer in layers}
-    hooks = [layer.register_forward_pre_hook(sums[layer].add) for layer in layers]
+    sums = {name: _Sums() for name in layers}
     training = network.training
     network.eval()
     with torch.no_grad():
         for chunk in torch.split(pictures, CHUNK):
-            network(chunk)
-        for hook in hooks:
-            hook.remove()
-        for layer in layers:
-            mean, variance = sums[layer].statistics()
+            operands = network.operands(chunk)
+            for name, layer in layers.items():
+                sums[name].add(layer.products(operands[name]))
+        for name, layer in layers.items():
+            mean, variance = sums[name].statistics()
             layer.norm = Norm(mean, variance)
             layer.bias.add_(mean)
     network.train(training)
@@ -68,9 +66,8 @@ class _Sums:
     total: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     squares: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
 
-    def add(self, layer: nn.Module, operands: tuple[torch.Tensor, ...]) -> None:
-        assert isinstance(layer, Layer)
-        products = layer.products(*operands).double().transpose(0, 1).flatten(1)
+    def add(self, products: torch.Tensor) -> None:
+        products = products.double().transpose(0, 1).flatten(1)
         self.count += products.shape[1]
         self.total = self.total + products.sum(1)
         self.squares = self.squares + products.square().sum(1)

@@ -8,7 +8,7 @@ tensor is the batch, of any size although Relax says 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tvm import relax
 
 from lcp_tvm.quantise.graph import op_name, shape_of
 from lcp_tvm.relay_passes.power_of_two import read_fraction_bits
+from lcp_tvm.relay_passes.rewrite import is_constant
 from lcp_tvm.train.attributes import axis_of, ints, refusal, require, sides_of
 from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.products import SUMS, Sum
@@ -26,6 +27,8 @@ from lcp_tvm.train.resize import interpolation
 Function = Callable[..., Any]
 """Tensors to a tensor, or to a tuple of them."""
 
+_MAP = 4  # axes of a map
+
 Builder = Callable[[str, relax.Call], Function]
 
 BROADCASTING = frozenset(
@@ -33,6 +36,28 @@ BROADCASTING = frozenset(
      "subtract", "where")
 )  # fmt: skip
 """Operators that give operands of fewer axes new ones in front."""
+
+
+CHANNEL_BY_CHANNEL = frozenset(
+    ("add", "clip", "flatten", "maximum", "minimum", "multiply", "nn.adaptive_avg_pool2d",
+     "nn.avg_pool2d", "nn.leakyrelu", "nn.max_pool2d", "nn.relu", "nn.silu", "reshape", "sigmoid",
+     "subtract", "tanh")
+)  # fmt: skip
+"""Operators that do the same with each channel; of reshapes those that flatten."""
+
+
+def kind_of(call: relax.Call) -> Hashable:
+    """Return what calls have in common that can be computed side by side; None cannot be."""
+    op = op_name(call)
+    if op not in CHANNEL_BY_CHANNEL or any(map(is_constant, call.args)):
+        return None
+    shapes = [tuple(shape_of(arg)) for arg in call.args if isinstance(arg, relax.Var)]
+    if op in ("flatten", "reshape") and not (len(shapes[0]) == _MAP and len(shape_of(call)) == 2):
+        return None
+    if len(set(shapes)) > 1:
+        return None
+    rest = [str(arg) for arg in call.args if not isinstance(arg, relax.Var)]
+    return op, str(call.attrs), tuple(rest), shapes[0]
 
 
 def build(name: str, call: relax.Call) -> Function:
@@ -153,6 +178,8 @@ def _resize2d(name: str, call: relax.Call) -> Function:
 def _reshape(name: str, call: relax.Call) -> Function:
     """Any operator that keeps the elements in order: the result's shape says it all."""
     sizes = shape_of(call)[1:]
+    if len(sizes) == 1:
+        return lambda x: x.flatten(1)
     return lambda x: x.reshape(x.shape[0], *sizes)
 
 

@@ -27,7 +27,7 @@ def make_optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimi
         {"params": weights, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS, fused=True)
 
 
 def learning_rate(settings: Settings, step: int, steps: int) -> float:

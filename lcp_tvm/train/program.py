@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,24 @@ from tvm import relax
 
 from lcp_tvm.errors import ModelError
 from lcp_tvm.quantise.graph import op_name, shape_of
-from lcp_tvm.train.operators import BROADCASTING, Builder
+from lcp_tvm.train.operators import BROADCASTING, Builder, kind_of
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What computes a value from which earlier ones."""
+    """What computes values from which earlier ones.
+
+    Attributes
+    ----------
+    compute : returns a value, or a tuple of them if there are more.
+    operands, places : numbers of values.
+    kind : steps of equal kinds can be computed side by side, along axis 1; None cannot be.
+    """
 
     compute: Callable[..., Any]
     operands: tuple[int, ...]
+    places: tuple[int, ...]
+    kind: Hashable = None
 
 
 class Constant(nn.Module):
@@ -63,7 +72,7 @@ class Program:
         elif isinstance(expr, relax.TupleGetItem):
             self.add(name, operator.itemgetter(int(expr.index)), expr.tuple_value)
         elif isinstance(expr, relax.Call):
-            self.add(name, self.builder(name, expr), *expr.args)
+            self.add(name, self.builder(name, expr), *expr.args, kind=kind_of(expr))
         else:
             raise ModelError(
                 f"cannot train {name}: {type(expr).__name__} is no call of an operator"
@@ -85,9 +94,11 @@ class Program:
                     f"{arg.name}, whose batch would become another one"
                 )
 
-    def add(self, name: str, compute: Callable[..., Any], *args: relax.Expr) -> None:
+    def add(
+        self, name: str, compute: Callable[..., Any], *args: relax.Expr, kind: Hashable = None
+    ) -> None:
         operands = tuple(place for arg in args for place in self.operands(arg))
-        self.places[name] = self._append(compute, operands)
+        self.places[name] = self._append(compute, operands, kind)
 
     def operands(self, arg: relax.Expr) -> list[int]:
         """Return the values that an argument stands for: tuples are opened, sizes left out."""
@@ -100,9 +111,11 @@ class Program:
             return [self._append(self.constants[-1], ())]
         return []
 
-    def _append(self, compute: Callable[..., Any], operands: tuple[int, ...]) -> int:
-        self.steps.append(Step(compute, operands))
-        place = len(self.steps)
+    def _append(
+        self, compute: Callable[..., Any], operands: tuple[int, ...], kind: Hashable = None
+    ) -> int:
+        place = len(self.steps) + 1
+        self.steps.append(Step(compute, operands, (place,), kind))
         if self._fixed.issuperset(operands):
             self._fixed.add(place)
         return place

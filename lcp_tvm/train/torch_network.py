@@ -18,7 +18,8 @@ from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
 from lcp_tvm.train.operators import Builder, build
 from lcp_tvm.train.products import build_product
-from lcp_tvm.train.program import Program, tensor
+from lcp_tvm.train.program import Program, Step, tensor
+from lcp_tvm.train.side_by_side import side_by_side
 from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 
 
@@ -105,7 +106,9 @@ class TorchNetwork(nn.Module):
         for name, expr in bindings.items():
             if name in sites:
                 product = sites[name].product
-                program.add(name, layers[product], bindings[product].args[0])
+                layer = layers[product]
+                kind = None if isinstance(layer, QuantisedLayer) else layer.product.kind
+                program.add(name, layer, bindings[product].args[0], kind=kind)
                 program.places[product] = program.places[name]
             elif name in slopes:
                 program.add(name, slopes[name], expr.args[0])
@@ -116,7 +119,9 @@ class TorchNetwork(nn.Module):
             elif name not in inside:
                 program.bind(name, expr)
         self._constants = nn.ModuleList(program.constants)
-        self._steps, self._places = program.steps, program.places
+        self._apart, self._places = program.steps, program.places
+        self._steps = side_by_side(program.steps)
+        self._count = 1 + max(place for step in self._steps for place in step.places)
         if not isinstance(function.body.body, relax.Var):
             raise ModelError("cannot train a network of several results; export it with one")
         self._result = program.places[function.body.body.name]
@@ -142,10 +147,28 @@ class TorchNetwork(nn.Module):
         places = {**{name: self._places[name] for name in names}, "": self._result}
         return {name: values[place] for name, place in places.items()}
 
+    def operands(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what each layer reads, by its name."""
+        values = self._run(self._apart, x)
+        return {
+            name: values[step.operands[0]]
+            for step in self._apart
+            for name, layer in self.layers.items()
+            if step.compute is layer
+        }
+
     def _evaluate(self, x: torch.Tensor) -> list[Any]:
-        values: list[Any] = [x]
-        for step in self._steps:
-            values.append(step.compute(*[values[place] for place in step.operands]))
+        return self._run(self._steps, x)
+
+    def _run(self, steps: Sequence[Step], x: torch.Tensor) -> list[Any]:
+        values: list[Any] = [x, *[None] * (self._count - 1)]
+        for step in steps:
+            made = step.compute(*[values[place] for place in step.operands])
+            if len(step.places) == 1:
+                values[step.places[0]] = made
+            else:
+                for place, value in zip(step.places, made, strict=True):
+                    values[place] = value
         return values
 
 
