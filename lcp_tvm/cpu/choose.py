@@ -78,12 +78,8 @@ def all_plans_of(conv: Conv, core: Core) -> Iterator[Winograd]:
 
 
 def _outputs_of(conv: Conv) -> list[int]:
-    """Return the sizes of tiles that earn their memory, the smallest first.
-
-    None of shared weights: scratch and code take 1.8 MB of a node that runs tiles of YOLOv2, which
-    boards do not have.
-    """
-    if conv.shared or not has_winograd(conv):
+    """Return the sizes of tiles that earn their memory, the smallest first."""
+    if not has_winograd(conv):
         return []
     return [
         outputs

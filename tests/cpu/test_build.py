@@ -58,6 +58,19 @@ def test_the_hosts_library_runs(tmp_path: Path, rng: np.random.Generator) -> Non
     np.testing.assert_array_equal(result, evaluate(module, x))
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 8, 9, 6), "int8"), ((8, 9, 7), "int8"), ((1, 8, 9, 7), "float32")]
+)
+def test_a_function_refuses_what_it_was_not_compiled_for(
+    shape: tuple[int, ...], dtype: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Functions check it for their kernels, which do not."""
+    build_module(conv_module(rng), parse_target("cpu"), tmp_path / "net.so")
+    code = ModuleCode("net", ("main",), (tmp_path / "net.so").read_bytes())
+    with pytest.raises((ValueError, RuntimeError), match=r"param\[0\]"):
+        load_local([code]).call("main", [np.zeros(shape, dtype)])
+
+
 @pytest.mark.parametrize("text", EMULATED)
 def test_an_arm_library_runs_under_qemu(
     text: str, tmp_path: Path, rng: np.random.Generator

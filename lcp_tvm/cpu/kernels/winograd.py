@@ -48,7 +48,7 @@ POINTS = {2: (1.0,), 4: (2 / 3, 3 / 2)}
 """Where polynomials are evaluated besides 0 and infinity, by m: at these numbers and their
 opposites. For m = 4 reciprocals near 1 lose a third of what the usual 1 and 2 lose."""
 
-DEEP = 64
+DEEP = 32
 """Inputs whose weights are transformed at a time, so that a near cache holds them."""
 
 CHUNKS_FOR_THREADS = 8
