@@ -42,8 +42,9 @@ SPARE = 9
 FEWEST_TILES = 8
 """Of a map, for each of which transformed weights are read: fewer do not earn their memory."""
 
-ARITHMETIC = {2: (4, 4, 5), 4: (14, 13, 11)}
-"""Vector operations of a transform of one row or column, by outputs: of data, results, weights."""
+ARITHMETIC = {2: (4, 4, 3), 4: (14, 13, 8)}
+"""Vector operations of a transform of one row or column, by outputs: of data, results, shared
+weights."""
 
 
 def choose_conv(conv: Conv, core: Core) -> Tile | Winograd:

@@ -48,8 +48,11 @@ POINTS = {2: (1.0,), 4: (2 / 3, 3 / 2)}
 """Where polynomials are evaluated besides 0 and infinity, by m: at these numbers and their
 opposites. For m = 4 reciprocals near 1 lose a third of what the usual 1 and 2 lose."""
 
-DEEP = 32
-"""Inputs whose weights are transformed at a time, so that a near cache holds them."""
+TRANSFORMED = 288 << 10
+"""Bytes of weights that are transformed at a time, so that a near cache holds them."""
+
+FLOAT = 4
+"""Bytes of a number."""
 
 CHUNKS_FOR_THREADS = 8
 """So many chunks are spread over threads evenly enough; of fewer, each is shared."""
@@ -92,15 +95,21 @@ class Transforms:
     data: NDArray[np.float64]  # B^T, [m + 2, m + 2]
 
 
-def transforms(outputs: int) -> Transforms:
-    """Return the matrices for tiles of so many squared results."""
+def transforms(outputs: int, shared: bool = False) -> Transforms:
+    """Return the matrices for tiles of so many squared results.
+
+    What scales each product belongs to the weights, or to the results where weights are ``shared``
+    and so transformed often: a third of that arithmetic.
+    """
     points = [0.0, *(sign * point for point in POINTS[outputs] for sign in (1, -1))]
     inputs = len(points) + 1
     result, weight, data = (np.zeros((rows, inputs)) for rows in (outputs, KERNEL, inputs))
     for number, point in enumerate(points):
         others = [other for other in points if other != point]
         result[:, number] = point ** np.arange(outputs)
-        weight[:, number] = point ** np.arange(KERNEL) / np.prod(point - np.array(others))
+        weight[:, number] = point ** np.arange(KERNEL)
+        scaled = result if shared else weight
+        scaled[:, number] /= np.prod(point - np.array(others))
         data[:-1, number] = polynomial.polyfromroots(others)
     result[-1, -1] = weight[-1, -1] = 1
     data[:, -1] = polynomial.polyfromroots(points)
@@ -178,7 +187,7 @@ def winograd_pool_kernel(
                 w,
                 operands,
                 y,
-                _scratch(plan.products, tile.blocks * DEEP, lanes),
+                _scratch(plan.products, tile.blocks * _deep(conv, plan) * lanes, lanes),
                 _scratch(plan.products, data.blocks * plan.chunk, lanes),
                 _scratch(plan.products, tile.blocks * plan.chunk, lanes),
                 T.sblock_alloc_buffer((tile.blocks * tile.columns * lanes,), scope="local"),
@@ -195,6 +204,13 @@ def winograd_pool_kernel(
                     write.chunk(batch, number, shared)
     assert made.function is not None
     return made.function
+
+
+def _deep(conv: Conv, plan: Winograd) -> int:
+    """Return the blocks of inputs whose weights are transformed at a time."""
+    lanes = conv.data.lanes
+    each = plan.products * plan.tile.blocks * lanes * lanes * FLOAT
+    return min(max(1, TRANSFORMED // each), conv.data.blocks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,7 +310,7 @@ class _Writer:
 
     def multiply_shared(self, group: Any, steps: Any) -> None:
         """Transform weights of some inputs at a time, and add their products."""
-        deep, blocks = DEEP // self.conv.data.lanes, self.conv.data.blocks
+        deep, blocks = _deep(self.conv, self.plan), self.conv.data.blocks
         with T.serial(0, -(-blocks // deep)) as part:
             begin, count = part * deep, tirx.min(deep, blocks - part * deep)
             self.transform_weights(group, begin, count)
@@ -308,8 +324,8 @@ class _Writer:
     def transform_weights(self, group: Any, begin: Any, count: Any) -> None:
         """Compute G g G^T of some blocks' weights for ``count`` blocks of inputs."""
         inputs, lanes, blocks = self.plan.inputs, self.conv.out.lanes, self.plan.tile.blocks
-        deep = DEEP // lanes
-        matrix = transforms(self.plan.outputs).weight
+        deep = _deep(self.conv, self.plan)
+        matrix = transforms(self.plan.outputs, shared=True).weight
         with (
             T.serial(0, blocks) as block,
             T.serial(0, count) as outer,
@@ -329,6 +345,7 @@ class _Writer:
     def multiply(self, group: Any, product: Any, first: Any, begin: Any, count: Any) -> None:
         """Add ``count`` blocks of inputs to the sums of one product of a register tile."""
         lanes, tile, chunk = self.conv.out.lanes, self.plan.tile, self.plan.chunk
+        deep = _deep(self.conv, self.plan)
 
         def sum_at(block: Any, number: Any) -> Any:
             return tirx.Ramp((block * tile.columns + number) * lanes, 1, lanes)
@@ -350,7 +367,7 @@ class _Writer:
             def weight(inner: Any, block: Any) -> Any:
                 place = outer * lanes + inner
                 if self.conv.shared:
-                    at = self.u.at(product, (block * DEEP + place) * lanes)
+                    at = self.u.at(product, (block * deep * lanes + place) * lanes)
                     return self.u.buffer[tirx.Ramp(at, 1, lanes)]
                 return self.w[group, product, place, block, tirx.Ramp(0, 1, lanes)]
 
@@ -372,7 +389,7 @@ class _Writer:
     def finish(self, batch: Any, group: Any, first: Any) -> None:
         """Compute A^T m A of tiles, and what follows the convolution; store what is of the map."""
         out, outputs, inputs = self.conv.out, self.plan.outputs, self.plan.inputs
-        lanes, matrix = out.lanes, transforms(self.plan.outputs).result
+        lanes, matrix = out.lanes, transforms(outputs, self.conv.shared).result
         count = tirx.min(self.plan.chunk, self.tiles[0] - first)
         with T.serial(0, self.plan.tile.blocks) as block, T.serial(0, count) as number:
             row, column = self._place(first + number)
@@ -393,7 +410,7 @@ class _Writer:
     def _store(self, at: tuple[Any, Any, Any, Any], i: int, j: int) -> None:
         """Store the largest of the window at row i and column j of a tile's results."""
         inputs, lanes = self.plan.inputs, self.conv.out.lanes
-        matrix = transforms(self.plan.outputs).result
+        matrix = transforms(self.plan.outputs, self.conv.shared).result
         batch, block, row, column = at
         high, wide = self.window
 
