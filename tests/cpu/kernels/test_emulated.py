@@ -50,10 +50,12 @@ def cases_of(core: Core) -> Iterator[Case]:
         replace(full, data=Blocked(2, 3, 9, 11, 1, AROUND), steps=CLIPPED, maps=()),
         replace(full, out=data, groups=13, steps=CLIPPED, maps=()),
         replace(full, kernel=(1, 1), padding=(0, 0), steps=(), maps=()),
+        replace(full, shared=True),
     ]
     for outputs in POINTS:
         plan = min(plans_of(full, outputs, core), key=lambda one: winograd_cycles(full, one, core))
         yield winograd_case(full, plan, rng)
+        yield winograd_case(replace(full, shared=True), plan, rng)
     half, twice = Blocked(2, 14, 5, 6, lanes), Blocked(2, 2 * lanes, 9, 11, lanes)
     wide = replace(twice, channels=4 * lanes)
     strided = replace(full, data=replace(wide, halo=AROUND), out=replace(half, channels=2 * lanes))

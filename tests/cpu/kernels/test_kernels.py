@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from hypothesis.strategies import SearchStrategy
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.core import CORES
+from lcp_tvm.cpu.kernels import winograd
+from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.kernels.winograd import Winograd
 from tests.cpu.kernels.cases import (
     Case,
     block_case,
@@ -95,6 +99,25 @@ def test_a_kernel_gives_numpys_numbers(kind: str, level: str) -> None:
     @settings(max_examples=EXAMPLES.get(kind, 8))
     @given(KERNELS[kind](CORES[level].lanes))
     def judge(case: Case) -> None:
+        case.check(run_here(case, level))
+
+    judge()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_weights_that_no_near_cache_holds_are_transformed_part_by_part(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shared ones, here block by block; sums go on from part to part."""
+    monkeypatch.setattr(winograd, "TRANSFORMED", 1)
+    lanes = CORES[level].lanes
+
+    @settings(max_examples=8)
+    @given(winograds(lanes), st.integers(1, 3 * lanes), seeds)
+    def judge(described: tuple[Conv, Winograd], inputs: int, seed: int) -> None:
+        conv, plan = described
+        many = replace(conv, data=replace(conv.data, channels=inputs), shared=True)
+        case = winograd_case(many, plan, np.random.default_rng(seed))
         case.check(run_here(case, level))
 
     judge()
