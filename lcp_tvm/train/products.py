@@ -50,6 +50,8 @@ def build_product(name: str, call: relax.Call) -> Product:
     if op == "nn.conv2d_transpose":
         return Product(_conv2d_transpose(name, call), axis=1, groups=int(call.attrs.groups))
     if op == "matmul":
+        if len(shape_of(call)) != 2:
+            return Product(_matmul(name, call), 1)
         return Product(_matmul(name, call), 1, 1, kind, True, _matmuls)
     is_whole = int(call.attrs.groups) == 1
     return Product(

@@ -38,10 +38,11 @@ def side_by_side(steps: Sequence[Step]) -> list[Step]:
         if members is None:
             made.append(step)
         elif members not in wide:
-            inside = [groups.wide_operand(members, place) for place in step.operands]
+            first = steps[members[0]]  # which need not be the first that is computed
+            inside = [groups.wide_operand(members, place) for place in first.operands]
             operands = tuple(
                 place if one is None else wide[one]
-                for place, one in zip(step.operands, inside, strict=True)
+                for place, one in zip(first.operands, inside, strict=True)
             )
             wide[members] = next(places)
             compute = _beside([steps[one] for one in members], is_wide=any(inside))

@@ -103,6 +103,23 @@ def test_whatever_branches_are_like(kinds: list[tuple[int, int]]) -> None:
     assert (found[1] < found[0]) == same
 
 
+def test_branches_need_not_be_computed_in_order() -> None:
+    """The second branch's layer and what follows it come before the first one's."""
+
+    def turned(floats: Floats) -> Any:
+        one, other = (floats.conv(floats.x, 4, 3, name) for name in ("one", "other"))
+        last = [
+            floats.conv(floats.relu(part), 4, 1, f"last{n}") for n, part in ((1, other), (0, one))
+        ]
+        return floats.emit(R.mean(floats.emit(R.concat(last, 1), "merged"), [2, 3]), "means")
+
+    module = Floats(1, *SHAPE[1:]).build(turned)
+    pictures = torch.from_numpy(random_input(SHAPE))
+    at_once, apart = (make(module)(pictures) for make in (to_torch, one_by_one))
+    torch.testing.assert_close(at_once, apart, rtol=1e-5, atol=1e-5)
+    assert steps_of(module) == (8, 5)
+
+
 def test_what_reads_two_branches_is_computed_as_it_is() -> None:
     """A sum across branches, and a value that is read inside and outside of its branch."""
 
