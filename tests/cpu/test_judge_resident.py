@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cpu.judge.contenders import Array
-from tests.cpu.judge.resident import Growth, peak_mb
+from tests.cpu.judge.resident import Growth, in_new_process
 
 MB = 64
 
@@ -30,8 +30,8 @@ def before(_: Path, x: Array) -> float:
 
 
 def test_memory_counts_that_was_given_back() -> None:
-    assert peak_mb(briefly, Path(), np.ones(1)) == pytest.approx(MB, abs=8)
+    assert in_new_process(briefly, Path(), np.ones(1)) == pytest.approx(MB, abs=8)
 
 
 def test_memory_of_before_does_not_count() -> None:
-    assert peak_mb(before, Path(), np.ones(1)) == pytest.approx(0, abs=8)
+    assert in_new_process(before, Path(), np.ones(1)) == pytest.approx(0, abs=8)

@@ -35,7 +35,7 @@ from tests.cpu.judge.contenders import (
 )
 from tests.cpu.judge.layers import Convolution
 from tests.cpu.judge.networks import NETWORKS, load, picture
-from tests.cpu.judge.resident import peak_mb, piece, runtime
+from tests.cpu.judge.resident import in_new_process, piece, runtime
 from tests.cpu.judge.turns import Budget, Clock, beyond_macs, compare, gflops
 from tests.reference import evaluate
 
@@ -190,7 +190,7 @@ def memory_row(name: str, how: How) -> Row:
         (module,) = compiled.modules
         library.write_bytes(module.code.so)
         onnx.save(NETWORKS[name](), model)
-        ours, other = peak_mb(piece, library, x), peak_mb(runtime, model, x)
+        ours, other = in_new_process(piece, library, x), in_new_process(runtime, model, x)
     weights = sum(function.cost.weight_bytes for function in compiled.plan.functions.values())
     return {
         "network": name,

@@ -1,16 +1,21 @@
-"""Resident memory that a contender takes, in a process of its own, as /proc says."""
+"""Resident memory that a contender takes, in a process of its own, as the system counts it."""
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import multiprocessing
+import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from tests.cpu.judge.contenders import Array, Piece, onnx_program, session
 
+T = TypeVar("T")
 RUNS = 3
-Contender = Callable[[Path, Array], float]
+PR_SET_THP_DISABLE = 41
 
 
 class Growth:
@@ -25,14 +30,32 @@ class Growth:
         return _status_mb("VmHWM") - self._begin
 
 
-def peak_mb(contender: Contender, code: Path, x: Array) -> float:
-    """MB by which a new process grows, at most, when it loads a contender and runs it.
+def in_new_process(contender: Callable[[Path, Array], T], code: Path, x: Array) -> T:
+    """Return what a contender counts in a new process, where no other's memory lies about.
 
     Libraries and Python are there before; pages of the contender's file count.
     """
     start = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=start) as pool:
         return pool.submit(contender, code, x).result()
+
+
+def pages_taken(library: Path, x: Array) -> list[int]:
+    """Pages of 4 KB that this process takes from the system in each call of our piece.
+
+    Huge pages are turned off, of which few would be counted.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+    program = Piece(library).program("network", [x])
+    counts = [_pages()]
+    for _ in range(RUNS + 1):
+        program()
+        counts.append(_pages())
+    return [after - before for before, after in itertools.pairwise(counts)]
+
+
+def _pages() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def piece(library: Path, x: Array) -> float:
