@@ -26,7 +26,7 @@ from lcp_tvm.cpu.dot import DOTS, QUAD
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.int8_tile import choose_int8_tile
 from lcp_tvm.cpu.kernels.conv import Conv, conv_kernel
-from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, conv_int8_kernel
 from lcp_tvm.cpu.kernels.dense import Dense, dense_kernel
 from lcp_tvm.cpu.kernels.dense_int8 import dense_int8_kernel
 from lcp_tvm.cpu.kernels.winograd import POINTS, Winograd, winograd_kernel
@@ -104,8 +104,8 @@ def subjects_of(name: str) -> dict[str, Subject]:
     macs = QUAD * dot.lanes // (1 if dot.instructions == 1 else 2)
     limit = dot.instructions / (QUAD * dot.lanes)
     for kind, conv in convs_of(dot.lanes, dot.dtype, QUAD).items():
-        tile = choose_int8_tile(conv, core, dot)
-        make = partial(conv_int8_kernel, "f", conv, tile, dot)
+        int8 = Int8Conv.of(conv, dot)
+        make = partial(conv_int8_kernel, "f", int8, choose_int8_tile(int8, core))
         if conv.depthwise:
             add(f"int8 {kind}", make, dot.lanes)
         else:

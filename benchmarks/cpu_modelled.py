@@ -40,6 +40,7 @@ from lcp_tvm.cpu.choose import direct_cycles, winograd_cycles  # noqa: E402
 from lcp_tvm.cpu.core import Core  # noqa: E402
 from lcp_tvm.cpu.kernels.conv import Conv, Tile  # noqa: E402
 from lcp_tvm.cpu.kernels.winograd import Winograd  # noqa: E402
+from lcp_tvm.cpu.processor import Processor  # noqa: E402
 from lcp_tvm.cpu.target import Target, parse_target  # noqa: E402
 from lcp_tvm.cpu.templates import Choice, choices_of, template_of  # noqa: E402
 from lcp_tvm.cpu.tune import jobs_of, tune  # noqa: E402
@@ -143,16 +144,18 @@ def _same(line: str) -> str:
     return re.sub(r"^(vc\w\w\.f32\s+\w+), (\w+), #0$", r"\1, \2, \2", line)
 
 
-def convs_of(core: Core, names: Iterable[str] = NETWORKS) -> dict[Layer, Conv]:
+def convs_of(processor: Processor, names: Iterable[str] = NETWORKS) -> dict[Layer, Conv]:
     """Return what networks and the examples compute, each layer once."""
     networks = [*map(load, names), *map(load_network, EXAMPLES)]
-    return {Layer.of(job.conv): job.conv for net in networks for job in jobs_of(net.module, core)}
+    return {
+        Layer.of(job.conv): job.conv for net in networks for job in jobs_of(net.module, processor)
+    }
 
 
 def write_database(name: str) -> None:
     """Choose for every layer and store it."""
     pipeline = PIPELINES[name]
-    for layer, conv in convs_of(pipeline.core).items():
+    for layer, conv in convs_of(pipeline.target.processor).items():
         found = tune(conv, pipeline.core, pipeline.measure, float("inf"))
         ns, model_ns = round(1e9 * found.after_s), round(1e9 * found.before_s)
         cpu = code_of(pipeline.target.processor)
@@ -166,7 +169,7 @@ def count_rows(name: str) -> Iterator[dict[str, str]]:
     pipeline, kinds = PIPELINES[name], set()
     processor = pipeline.target.processor
     known = cpu_tunings(shipped_tunings([processor]), processor)
-    for layer, conv in convs_of(pipeline.core, COUNTED).items():
+    for layer, conv in convs_of(pipeline.target.processor, COUNTED).items():
         tuning, kind = known[layer], (layer.kernel, layer.strides, layer.groups > 1)
         before = choices_of(conv, pipeline.core)[0]
         both_direct = isinstance(before, Tile) and isinstance(tuning.choice, Tile)

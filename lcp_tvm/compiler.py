@@ -97,7 +97,7 @@ def compile_network(
     if isinstance(spec, Lcp):
         network = lcp_network(network, spec)
     report("quantising", 0.0)
-    integer, noise, messages = _to_integer(network, targets, calibration, report)
+    integer, noise, messages = to_integer(network, targets, calibration, report)
     report("splitting", _QUANTISED)
     module = integer if integer is not None else network.module
     if pixels:
@@ -161,9 +161,20 @@ def with_measurements(plan: Plan, modules: list[CompiledModule]) -> Plan:
     return replace(plan, functions=functions)
 
 
-def _to_integer(
+def to_integer(
     network: Network, targets: Targets, calibration: np.ndarray | None, report: Progress
 ) -> tuple[tvm.IRModule | None, tuple[LayerNoise, ...], tuple[str, ...]]:
+    """Quantise a network if its targets, its QDQ nodes or calibration pictures want it.
+
+    Returns
+    -------
+    The integer network, or None; the noise of its layers; what there is to say.
+
+    Raises
+    ------
+    ModelError
+        If the network cannot be quantised.
+    """
     if is_qdq(network.module):
         check_qdq(network.module)
         return lower_qdq(network.module), (), ()

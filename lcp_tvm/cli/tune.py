@@ -34,7 +34,8 @@ VTA_SECONDS, CPU_SECONDS = 10.0, 60.0
     "--calibrate",
     metavar="DIR|FILE.npz",
     type=FILE,
-    help="Of a model: as for 'compile'. Shifts and biases follow from it, and tilings from them.",
+    help="Of a model: as for 'compile'. For VTA, shifts and biases follow from it, and tilings "
+    "from them; for a CPU the kernels of int8 are tuned.",
 )
 @click.option(
     "--budget",
@@ -85,6 +86,7 @@ def tune_command(
       lcp-tvm tune net.onnx --calibrate pictures/ --budget 60 --database net.jsonl
       lcp-tvm compile net.onnx -o net.lcp --calibrate pictures/ --tuned net.jsonl
       lcp-tvm tune net.onnx --target arm:rpi4 --worker 192.168.2.99:9090 --database net.jsonl
+      lcp-tvm tune net.onnx --target cpu --calibrate pictures/
     """
     parsed = _target_of(network, target)
     if parsed.vta is None:
@@ -144,15 +146,16 @@ def _tune_cpu(
     as_json: bool,
 ) -> None:
     split, worker, calibrate = options
-    if network.suffix == ".lcp" or calibrate is not None:
-        raise InputError(f"--target {target.text}: give the float model, without --calibrate")
+    if network.suffix == ".lcp":
+        raise InputError(f"--target {target.text}: give the model, not a package")
     path = database or _default_database(CPU_DATABASE)
     with ProgressBar() as progress:
         progress("loading", 0.0)
-        from lcp_tvm.cli.tune_cpu import layers_table, tune_network
+        from lcp_tvm.cli.tune_cpu import Source, layers_table, tune_network
 
         seconds = CPU_SECONDS if budget is None else budget
-        rows = tune_network(network, target, split or "none", worker, seconds, path, progress)
+        source = Source(network, split or "none", calibrate)
+        rows = tune_network(source, target, worker, seconds, path, progress)
     if as_json:
         print_json({"database": str(path), "layers": [row.json for row in rows]})
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcp_tvm.compiler import to_integer
 from lcp_tvm.cpu.kernels.winograd import Winograd
 from lcp_tvm.cpu.measure import TIMED, Array, Bench, Machine, ThisMachine
 from lcp_tvm.cpu.processor import this_processor
@@ -18,13 +19,16 @@ from lcp_tvm.cpu.tunings import Layer, Tuning, code_of, cpu_tunings, store_tunin
 from lcp_tvm.errors import InputError
 from lcp_tvm.facts import facts_of
 from lcp_tvm.frontend.load import load_network
+from lcp_tvm.pictures import load_calibration
 from lcp_tvm.rpc.control import FarNode
 from lcp_tvm.rpc.session import WorkerSession, parse_address
-from lcp_tvm.split_text import parse_split
-from lcp_tvm.splitting import plan_network
+from lcp_tvm.split_text import Lcp, parse_split
+from lcp_tvm.splitting import lcp_network, plan_network
+from lcp_tvm.targets import Targets
 from lcp_tvm.tunings import Tunings, read_tunings
 
 if TYPE_CHECKING:
+    import tvm
     from rich.table import Table
 
 Progress = Callable[[str, float], None]
@@ -50,20 +54,53 @@ class Row:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is tuned, as options of ``compile`` say it.
+
+    Attributes
+    ----------
+    split : whose functions are tuned.
+    calibrate : pictures by which the network becomes int8, unless it has QDQ nodes.
+    """
+
+    model: Path
+    split: str = "none"
+    calibrate: Path | None = None
+
+    def functions(self, target: Target, progress: Progress) -> tvm.IRModule:
+        """Return the functions that are compiled.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        ModelError, PlanError
+            The network cannot be quantised or split.
+        """
+        network, spec = load_network(self.model), parse_split(self.split)
+        pictures = None
+        if self.calibrate is not None:
+            pictures = load_calibration(self.calibrate, network.preprocess, network.input_shape)
+        if isinstance(spec, Lcp):
+            network = lcp_network(network, spec)
+        integer, _, _ = to_integer(network, Targets(target), pictures, progress)
+        module = network.module if integer is None else integer
+        return plan_network(module, network.name, spec).functions
+
+
 def tune_network(
-    path: Path,
+    source: Source,
     target: Target,
-    split: str,
     worker: str | None,
     seconds: float,
     database: Path,
     progress: Progress,
 ) -> list[Row]:
-    """Tune a model's convolutions and store what is found, layer by layer.
+    """Tune a network's convolutions and store what is found, layer by layer.
 
     Parameters
     ----------
-    split : whose functions are tuned.
     worker : address of the machine to measure on; None for this one.
     seconds : for each layer.
 
@@ -72,12 +109,10 @@ def tune_network(
     InputError
         The machine does not run the target's code, or there is nothing to tune.
     """
-    network = load_network(path)
-    functions = plan_network(network.module, network.name, parse_split(split)).functions
     core = target.processor.core
-    jobs = jobs_of(functions, core)
+    jobs = jobs_of(source.functions(target, progress), target.processor)
     if not jobs:
-        raise InputError(f"{path}: no convolution has choices on a CPU")
+        raise InputError(f"{source.model}: no convolution has choices on a CPU")
     with _machine(worker, target) as (machine, where):
         known = cpu_tunings(
             read_tunings(database) if database.exists() else Tunings(), target.processor, where
@@ -182,7 +217,8 @@ def _text(layer: Layer) -> str:
     stride = f" stride {strides[0]}" if strides != (1, 1) else ""
     groups = f" groups {layer.groups}" if layer.groups > 1 else ""
     size = f"{layer.outputs}x{layer.height}x{layer.width}"
-    return f"{kernel}{stride}{groups} {layer.inputs} -> {size}"
+    dtype = "" if layer.products == "float32" else " int8"
+    return f"{kernel}{stride}{groups} {layer.inputs} -> {size}{dtype}"
 
 
 def _choice_text(choice: Choice) -> str:

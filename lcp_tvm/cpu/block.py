@@ -148,13 +148,14 @@ class _Blocker:
         choice = self._choose(conv)
         stem, template = template_of(choice)
         pooled, window = self._plan.pooled.get(last, (last, (1, 1)))
-        if pooled != last and template.pools(choice, window):
+        pool_kernel = template.pool_kernel
+        if pooled != last and pool_kernel is not None and template.pools(choice, window):
             last = pooled
             out = self._forms.layout(last)
             kernel = self._kernels.get(
                 f"{stem}_pool",
                 (conv, choice, window, out),
-                lambda name: template.pool_kernel(name, conv, choice, window, out),
+                lambda name: pool_kernel(name, conv, choice, window, out),
             )
         else:
             kernel = self._kernels.get(

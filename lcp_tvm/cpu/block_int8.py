@@ -25,8 +25,7 @@ from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.forms import Forms, Kind
 from lcp_tvm.cpu.integer_plan import Chain, Head, plan_integers
 from lcp_tvm.cpu.kernel_body import Kernels, conv_of, dense_of, padding_of, pair, with_kernels
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel, pack_int8
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv
 from lcp_tvm.cpu.kernels.dense_int8 import dense_int8_kernel, pack_matrix_int8
 from lcp_tvm.cpu.kernels.move_int8 import (
     block_int8_kernel,
@@ -37,16 +36,17 @@ from lcp_tvm.cpu.kernels.move_int8 import (
 )
 from lcp_tvm.cpu.kernels.pool import Pool
 from lcp_tvm.cpu.kernels.pool_int8 import max_pool_int8_kernel, sum_int8_kernel
+from lcp_tvm.cpu.templates import Choose, template_of
 from lcp_tvm.relay_passes.rewrite import operands_of, short_name
 
 
-def block_int8(module: tvm.IRModule, dot: Dot, choose: Callable[[Conv], Tile]) -> tvm.IRModule:
+def block_int8(module: tvm.IRModule, dot: Dot, choose: Choose) -> tvm.IRModule:
     """Rewrite the integer layers of every Relax function of a module.
 
     Parameters
     ----------
     dot : the products of the core.
-    choose : the register tile of a convolution.
+    choose : how a convolution is computed.
     """
     return with_kernels(
         module, lambda function, kernels: _Blocker(function, dot, choose, kernels).rewrite()
@@ -71,7 +71,7 @@ class _Blocker:
         self,
         function: relax.Function,
         dot: Dot,
-        choose: Callable[[Conv], Tile],
+        choose: Choose,
         kernels: Kernels,
     ) -> None:
         self._function, self._dot, self._lanes = function, dot, dot.lanes
@@ -124,12 +124,16 @@ class _Blocker:
         weight = chain.call.args[1].value.numpy()
         steps, constants = self._without_sign(chain, weight.sum((1, 2, 3), dtype=np.int64))
         operands, maps = self._forms.operands(steps, constants, out)
-        conv = conv_of(chain.call, data, out, steps, maps, self._kernels.shared)
-        tile, dot = self._choose(conv), self._dot.exact_for(weight)
-        kernel = self._kernels.get(
-            "int8_conv2d", (conv, tile, dot), lambda name: conv_int8_kernel(name, conv, tile, dot)
+        conv = Int8Conv.of(
+            conv_of(chain.call, data, out, steps, maps, self._kernels.shared),
+            self._dot.exact_for(weight),
         )
-        packed = relax.const(pack_int8(conv, tile, weight, dot))
+        choice = self._choose(conv)
+        stem, template = template_of(choice)
+        kernel = self._kernels.get(
+            stem, (conv, choice), lambda name: template.kernel(name, conv, choice)
+        )
+        packed = relax.const(template.pack(conv, choice, weight))
         self._forms.compute(kernel, [x, packed, *operands], chain.last, out)
 
     def _dense(self, chain: Chain) -> None:

@@ -18,17 +18,14 @@ import tvm
 
 from lcp_tvm.cpu.block import block_layouts
 from lcp_tvm.cpu.block_int8 import block_int8
-from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.constants import HEADERS, take_constants, write_constants
-from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.crop_early import crop_early
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
-from lcp_tvm.cpu.int8_tile import choose_int8_tile
 from lcp_tvm.cpu.memory import lower
 from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.target import Target
-from lcp_tvm.cpu.templates import Choose
+from lcp_tvm.cpu.templates import Choose, choose
 from lcp_tvm.errors import ModelError
 
 # The first link for a target builds the C library's stubs (about 20 s on an idle core).
@@ -36,7 +33,7 @@ LINK_TIMEOUT_S = 600.0
 
 
 def build_module(
-    mod: tvm.IRModule, target: Target, path: Path, choose: Choose | None = None
+    mod: tvm.IRModule, target: Target, path: Path, chooser: Choose | None = None
 ) -> dict[str, int]:
     """Compile with kernels for the processor and TVM's default pipeline; write a shared library.
 
@@ -47,15 +44,16 @@ def build_module(
     mod : Relax module; extern symbols such as ``vta_0`` are resolved when it is run.
     target : the CPU parts' processor is ``target.processor``.
     path : file to write; it appears whole or not at all.
-    choose : how convolutions are computed, if not as the model of the core says.
+    chooser : how convolutions are computed, if not as the model of the core says.
 
     Raises
     ------
     ModelError : TVM cannot compile the module, or the linker fails.
     """
+    processor = target.processor
+    chooser = chooser or partial(choose, core=processor.core)
     try:
-        integers = int8_kernels(crop_early(mod), target.processor)
-        module, constants = take_constants(cpu_kernels(integers, target.processor.core, choose))
+        module, constants = take_constants(kernels_of(mod, processor, chooser))
         with target.tvm_target():
             lowered, peak_bytes = lower(module)
         # Functions check what they are called with; kernels have it from them.
@@ -78,15 +76,10 @@ def build_module(
     return peak_bytes
 
 
-def cpu_kernels(mod: tvm.IRModule, core: Core, choose: Choose | None = None) -> tvm.IRModule:
+def kernels_of(mod: tvm.IRModule, processor: Processor, chooser: Choose) -> tvm.IRModule:
     """Give operators their kernels: those of blocked maps where there are any, else fused ones."""
-    return fuse_kernels(block_layouts(mod, core.lanes, choose or partial(choose_conv, core=core)))
-
-
-def int8_kernels(mod: tvm.IRModule, processor: Processor) -> tvm.IRModule:
-    """Give quantised layers their kernels on blocked maps."""
-    dot = DOTS[processor.name]
-    return block_int8(mod, dot, partial(choose_int8_tile, core=processor.core, dot=dot))
+    integers = block_int8(crop_early(mod), DOTS[processor.name], chooser)
+    return fuse_kernels(block_layouts(integers, processor.core.lanes, chooser))
 
 
 def link_shared(parts: list[Path], target: Target, output: Path) -> None:

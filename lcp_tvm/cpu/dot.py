@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Dot(ABC):
 
     Attributes
     ----------
+    name : by which databases of tunings know it.
     lanes : int32 sums of a vector register.
     dtype : of maps.
     weights : dtype of packed weights, ``single`` of those of depthwise convolutions.
@@ -41,6 +42,7 @@ class Dot(ABC):
     outputs : vectors of a dense layer's that are summed up at a time.
     """
 
+    name: ClassVar[str]
     lanes: int
     dtype: Dtype
     weights: str
@@ -74,6 +76,7 @@ class Dot(ABC):
 class Vnni(Dot):
     """AVX-512 VNNI: vpdpbusd, bytes without a sign times bytes with one."""
 
+    name: ClassVar[str] = "vpdpbusd"
     lanes: int = 16
     dtype: Dtype = "uint8"
     weights: str = "int8"
@@ -105,6 +108,7 @@ class Vnni(Dot):
 class Madd(Dot):
     """x86 without VNNI: pmaddwd, pairs of 16 bits; pmaddubsw would saturate."""
 
+    name: ClassVar[str] = "pmaddwd"
     instruction: str
     dtype: Dtype = "uint8"
     weights: str = "int16"
@@ -161,6 +165,8 @@ class _Neon(Dot):
 class Sdot(_Neon):
     """aarch64 with dot products: sdot."""
 
+    name: ClassVar[str] = "sdot"
+
     def pack(self, weight: Integers) -> Integers:
         return weight.astype(np.int8).reshape(*weight.shape[:-2], -1)
 
@@ -184,6 +190,7 @@ class Mull(_Neon):
         all four numbers are -128.
     """
 
+    name: ClassVar[str] = "smull"
     padal: Callable[[Any, Any], Any]
     alone: bool = False
     vectors: int = 2

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from lcp_tvm.cpu.core import Core
-from lcp_tvm.cpu.dot import QUAD, Dot
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.dot import QUAD
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile
 from lcp_tvm.cpu.tile import LOOP
 
 MOST_BLOCKS = 4
@@ -21,19 +21,20 @@ EPILOGUE = 8
 """Operations on a vector of sums: bias, shift, bounds, bytes."""
 
 
-def choose_int8_tile(conv: Conv, core: Core, dot: Dot) -> Tile:
+def choose_int8_tile(conv: Int8Conv, core: Core) -> Int8Tile:
     """Return the tile of the fewest modelled cycles."""
-    tiles = _tiles_of(conv, core, dot)
-    return min(tiles, key=lambda tile: (_cycles(conv, tile, core, dot), tile.columns))
+    tiles = int8_tiles_of(conv, core)
+    return min(tiles, key=lambda tile: (int8_cycles(conv, tile, core), tile.columns))
 
 
-def _tiles_of(conv: Conv, core: Core, dot: Dot) -> Iterator[Tile]:
+def int8_tiles_of(conv: Int8Conv, core: Core) -> Iterator[Int8Tile]:
     """Return all tiles whose sums and inputs stay in registers."""
+    dot = conv.dot
     spare = SPARE * dot.vectors if core.broadcasts else SPARE
     if conv.depthwise:
         # Inputs of neighbours are shared: a row of them stays in registers too.
         most = max(1, (core.registers - spare - conv.kernel[1]) // 2)
-        yield from (Tile(columns, 1) for columns in range(1, min(most, conv.out.width) + 1))
+        yield from (Int8Tile(columns, 1) for columns in range(1, min(most, conv.out.width) + 1))
         return
     for blocks in range(1, MOST_BLOCKS + 1):
         if conv.out.blocks // conv.groups % blocks:
@@ -44,17 +45,18 @@ def _tiles_of(conv: Conv, core: Core, dot: Dot) -> Iterator[Tile]:
                 # LLVM writes out the steps of a picture and keeps their weights from tile to tile.
                 kept += math.prod(conv.kernel) * blocks + SPARE
             if columns * blocks + blocks * dot.vectors + kept + spare <= core.registers:
-                yield Tile(columns, blocks)
+                yield Int8Tile(columns, blocks)
 
 
-def _inputs(conv: Conv, columns: int) -> int:
+def _inputs(conv: Int8Conv, columns: int) -> int:
     """Return how many pixels a row of the kernel reads: LLVM keeps them in registers on ARM."""
     width = conv.kernel[1]
     return min(columns * width, (columns - 1) * conv.strides[1] + width)
 
 
-def _cycles(conv: Conv, tile: Tile, core: Core, dot: Dot) -> float:
+def int8_cycles(conv: Int8Conv, tile: Int8Tile, core: Core) -> float:
     """Return the modelled cycles of one row of all blocks."""
+    dot = conv.dot
     sums, taps = tile.columns * tile.blocks, conv.kernel[0] * conv.kernel[1]
     if conv.depthwise:
         steps, products, loads = taps, sums, 2.0 * sums

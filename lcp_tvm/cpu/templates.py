@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.choose import all_plans_of, choose_conv, direct_cycles, winograd_cycles
 from lcp_tvm.cpu.core import Core
+from lcp_tvm.cpu.int8_tile import choose_int8_tile, int8_cycles, int8_tiles_of
 from lcp_tvm.cpu.kernels.conv import Conv, Tile, conv_kernel, conv_pool_kernel, pack_weight
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile, conv_int8_kernel, pack_int8
 from lcp_tvm.cpu.kernels.winograd import (
     Winograd,
     pack_for_winograd,
@@ -23,7 +24,7 @@ from lcp_tvm.cpu.kernels.winograd import (
 )
 from lcp_tvm.cpu.tile import tiles_of
 
-Choice = Tile | Winograd
+Choice = Tile | Winograd | Int8Tile
 """What a template leaves open for one convolution."""
 
 Choose = Callable[[Conv], Choice]
@@ -37,43 +38,50 @@ class Template:
 
     Attributes
     ----------
+    conv : the type of the convolutions that it computes.
     choice : the type of what it leaves open; no other template has it.
     choices : all of a convolution on a core; none where it cannot compute it.
     cycles : that the model gives a choice.
     kernel : of a name, a convolution and a choice: (data, packed weight, *operands, out).
-    pools : whether a choice can be followed by a max pool of this window in one kernel.
-    pool_kernel : the same as ``kernel``, of the window and its result too.
     pack : OIHW weights as the kernel reads them; shared ones the same for all choices.
+    pools : whether a choice can be followed by a max pool of this window in one kernel.
+    pool_kernel : the same as ``kernel``, of the window and its result too; None: it never can.
     """
 
+    conv: type[Conv]
     choice: type[Any]
-    choices: Callable[[Conv, Core], Iterator[Any]]
-    cycles: Callable[[Conv, Any, Core], float]
-    kernel: Callable[[str, Conv, Any], tirx.PrimFunc]
-    pools: Callable[[Any, Window], bool]
-    pool_kernel: Callable[[str, Conv, Any, Window, Blocked], tirx.PrimFunc]
-    pack: Callable[[Conv, Any, NDArray[np.float32]], NDArray[np.float32]]
+    choices: Callable[[Any, Core], Iterator[Any]]
+    cycles: Callable[[Any, Any, Core], float]
+    kernel: Callable[[str, Any, Any], tirx.PrimFunc]
+    pack: Callable[[Any, Any, NDArray[Any]], NDArray[Any]]
+    pools: Callable[[Any, Window], bool] = lambda choice, window: False
+    pool_kernel: Callable[[str, Conv, Any, Window, Blocked], tirx.PrimFunc] | None = None
 
 
 TEMPLATES: Mapping[str, Template] = MappingProxyType(
     {
         "blocked_conv2d": Template(
+            Conv,
             Tile,
             tiles_of,
             direct_cycles,
             conv_kernel,
+            pack_weight,
             lambda tile, window: True,
             conv_pool_kernel,
-            pack_weight,
         ),
         "winograd_conv2d": Template(
+            Conv,
             Winograd,
             all_plans_of,
             winograd_cycles,
             winograd_kernel,
+            pack_for_winograd,
             lambda plan, window: not any(plan.outputs % size for size in window),
             winograd_pool_kernel,
-            pack_for_winograd,
+        ),
+        "int8_conv2d": Template(
+            Int8Conv, Int8Tile, int8_tiles_of, int8_cycles, conv_int8_kernel, pack_int8
         ),
     }
 )
@@ -85,12 +93,18 @@ def template_of(choice: Choice) -> tuple[str, Template]:
     return next(pair for pair in TEMPLATES.items() if isinstance(choice, pair[1].choice))
 
 
+def choose(conv: Conv, core: Core) -> Choice:
+    """Return what the model of the core chooses."""
+    return choose_int8_tile(conv, core) if isinstance(conv, Int8Conv) else choose_conv(conv, core)
+
+
 def choices_of(conv: Conv, core: Core) -> list[Choice]:
     """Return all choices of all templates: the model's, then others by their modelled cycles."""
     costs = {
         choice: template.cycles(conv, choice, core)
         for template in TEMPLATES.values()
+        if template.conv is type(conv)
         for choice in template.choices(conv, core)
     }
-    first = choose_conv(conv, core)
+    first = choose(conv, core)
     return [first, *sorted((one for one in costs if one != first), key=lambda one: costs[one])]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import tvm
 
-from lcp_tvm.cpu.block import block_layouts
+from lcp_tvm.cpu.build import kernels_of
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.processor import Processor
 from lcp_tvm.cpu.templates import Choice, choices_of
 from lcp_tvm.cpu.tunings import Layer
 
@@ -57,15 +58,16 @@ class Found:
     measured: int
 
 
-def jobs_of(module: tvm.IRModule, core: Core) -> list[Job]:
+def jobs_of(module: tvm.IRModule, processor: Processor) -> list[Job]:
     """Return what there is to tune in a module's Relax functions."""
+    core = processor.core
     convs: dict[Layer, list[Conv]] = {}
 
     def choose(conv: Conv) -> Choice:
         convs.setdefault(Layer.of(conv), []).append(conv)
         return choices_of(conv, core)[0]
 
-    block_layouts(module, core.lanes, choose)
+    kernels_of(module, processor, choose)
     return [Job(same[0], len(same)) for same in convs.values()]
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lcp_tvm.cpu.choose import choose_conv
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv
 from lcp_tvm.cpu.processor import Processor
-from lcp_tvm.cpu.templates import TEMPLATES, Choice, choices_of, template_of
+from lcp_tvm.cpu.templates import TEMPLATES, Choice, choices_of, choose, template_of
 from lcp_tvm.facts import FactsError, facts_of, from_facts
 from lcp_tvm.tunings import Line, Tunings, store_line
 
@@ -30,6 +30,7 @@ class Layer:
     lanes : of the map that is read; 1 is a picture of few channels.
     height, width : of the result.
     shared : whether other functions read the weights too.
+    products : what is multiplied: float32, or bytes by the instruction of a `Dot`.
     """
 
     batch: int
@@ -43,6 +44,7 @@ class Layer:
     dilation: tuple[int, int]
     groups: int
     shared: bool
+    products: str
 
     @classmethod
     def of(cls, conv: Conv) -> Layer:
@@ -60,6 +62,7 @@ class Layer:
             conv.dilation,
             conv.groups,
             conv.shared,
+            conv.dot.name if isinstance(conv, Int8Conv) else "float32",
         )
 
 
@@ -94,7 +97,7 @@ class Tuning:
 
 
 def code_of(processor: Processor) -> str:
-    """Return the name of a processor's float32 code, which several may share."""
+    """Return the name of a processor's code, but for products of bytes; several may share it."""
     return processor.mcpu or processor.name
 
 
@@ -151,7 +154,7 @@ class Chooser:
         if tuning is not None and tuning.choice in choices_of(conv, self.core):
             self.tuned += 1
             return tuning.choice
-        return choose_conv(conv, self.core)
+        return choose(conv, self.core)
 
 
 def store_tuning(path: Path, tuning: Tuning) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from tvm import relax
@@ -41,15 +42,25 @@ def tuned(capfd: Capture, *arguments: object) -> dict[str, Any]:
     return values
 
 
+def noise(folder: Path) -> Path:
+    """Pictures to calibrate with."""
+    pictures = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    np.savez(folder / "pictures.npz", pictures)
+    return folder / "pictures.npz"
+
+
+@pytest.mark.parametrize("quantised", [False, True])
 def test_a_model_is_tuned_and_compiled_with_that(
-    model: Path, tmp_path: Path, capfd: Capture
+    quantised: bool, model: Path, tmp_path: Path, capfd: Capture
 ) -> None:
     database, package = tmp_path / "net.jsonl", tmp_path / "net.lcp"
-    rows = tuned(capfd, model, "--target", "cpu", "--database", database)["layers"]
+    options = "--target", "cpu", *([f"--calibrate={noise(tmp_path)}"] if quantised else [])
+    rows = tuned(capfd, model, *options, "--database", database)["layers"]
     assert [row["count"] for row in rows] == [1, 2]
     assert all(0 < row["after"]["us"] <= row["before"]["us"] for row in rows)
+    assert all((row["layer"]["products"] != "float32") == quantised for row in rows)
     assert len(list(read_tunings(database).lines())) == 2
-    arguments = ("compile", model, "-o", package, "--target", "cpu", "--tuned", database)
+    arguments = ("compile", model, "-o", package, *options, "--tuned", database)
     assert outcome(capfd, *arguments)[0] == 0
     (told,) = (one for one in read_package(package).manifest.messages if "SHA-256" in one)
     assert told == (
@@ -91,6 +102,19 @@ def test_what_does_not_run_here_wants_a_worker(model: Path, tmp_path: Path, capf
 def test_options_of_a_cpu_do_not_go_with_vta(model: Path, option: str, capfd: Capture) -> None:
     told = "--split and --worker go with --target cpu or arm:BOARD"
     assert refused(capfd, "tune", model, option) == told
+
+
+def test_tunes_branches(model: Path, tmp_path: Path, capfd: Capture) -> None:
+    options = "--target", "cpu", "--split", "lcp:2", "--database", tmp_path / "net.jsonl"
+    layers = [row["layer"] for row in tuned(capfd, model, *options)["layers"]]
+    assert 8 in {layer["inputs"] for layer in layers}
+
+
+def test_wants_a_model(tmp_path: Path, capfd: Capture) -> None:
+    package = tmp_path / "net.lcp"
+    package.write_bytes(b"")
+    line = refused(capfd, "tune", package, "--target", "cpu")
+    assert line == "--target cpu: give the model, not a package"
 
 
 def test_tunes_one_cpu_at_a_time(model: Path, capfd: Capture) -> None:

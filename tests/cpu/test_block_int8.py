@@ -18,7 +18,7 @@ from lcp_tvm.cpu.block_int8 import block_int8
 from lcp_tvm.cpu.core import CORES
 from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.fuse import fuse_kernels
-from lcp_tvm.cpu.int8_tile import choose_int8_tile
+from lcp_tvm.cpu.templates import choose
 from tests.cpu.integer_nets import Body, Layers, integer_net
 from tests.cpu.kernels.levels import VNNI, target_of
 from tests.cpu.test_block import kernels_of
@@ -27,7 +27,7 @@ from tests.reference import evaluate
 
 def blocked(module: tvm.IRModule, level: str = "x86-64-v2") -> tvm.IRModule:
     dot = DOTS[level]
-    return block_int8(module, dot, partial(choose_int8_tile, core=CORES[level], dot=dot))
+    return block_int8(module, dot, partial(choose, core=CORES[level]))
 
 
 def judge(module: tvm.IRModule, level: str) -> None:

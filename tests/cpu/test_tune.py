@@ -9,13 +9,17 @@ from tvm import relax
 from tvm.relax import op as R
 
 from lcp_tvm.cpu.blocked import Blocked, Halo
-from lcp_tvm.cpu.core import CORES
+from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.kernels.conv import Conv
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile
+from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.cpu.templates import Choice, choices_of
 from lcp_tvm.cpu.tune import BATCH, GAIN, jobs_of, tune
 from tests.cpu.float_nets import Layers, float_net
+from tests.cpu.integer_nets import Layers as IntegerLayers
+from tests.cpu.integer_nets import integer_net
 
-CORE = CORES["x86-64-v4"]
+CORE = PROCESSORS["x86-64-v4"].core
 DATA = Blocked(1, 64, 30, 30, 16, Halo(1, 1, 1, 1))
 CONV = Conv(DATA, Blocked(1, 64, 30, 30, 16), (3, 3), (1, 1), (1, 1), (1, 1), 1, ())
 CHOICES = choices_of(CONV, CORE)
@@ -72,10 +76,25 @@ def test_a_gain_must_be_there_twice() -> None:
     assert tune(CONV, CORE, watch.measure, 60, clock=watch.clock).after == CHOICES[0]
 
 
+def test_layers_of_bytes_are_tuned_too() -> None:
+    def body(net: IntegerLayers, x: relax.Var) -> relax.Expr:
+        first = net.finish(net.conv(net.entry(x), 16))
+        return net.exit(net.finish(net.conv(first, 16)))
+
+    module = integer_net(body, (1, 16, 8, 8))
+    for name, dot in DOTS.items():
+        (job,) = jobs_of(module, PROCESSORS[name])
+        assert isinstance(job.conv, Int8Conv)
+        assert (job.count, job.conv.dot.name) == (2, dot.name)
+        choices = choices_of(job.conv, PROCESSORS[name].core)
+        assert len(choices) == len(set(choices)) > 1
+        assert {type(choice) for choice in choices} == {Int8Tile}
+
+
 def test_layers_of_one_shape_are_one_job() -> None:
     def body(layers: Layers, x: relax.Var) -> relax.Expr:
         first = layers.biased(layers.biased(x, 32), 32)
         return layers(R.nn.relu(layers.conv(first, 32, 1)))
 
-    jobs = jobs_of(float_net(body, (1, 32, 8, 8)), CORE)
+    jobs = jobs_of(float_net(body, (1, 32, 8, 8)), PROCESSORS["x86-64-v4"])
     assert [(job.count, job.conv.kernel) for job in jobs] == [(2, (3, 3)), (1, (1, 1))]

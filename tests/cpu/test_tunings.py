@@ -11,7 +11,9 @@ import pytest
 
 from lcp_tvm.cpu import tunings as module_under_test
 from lcp_tvm.cpu.blocked import Blocked, Halo
+from lcp_tvm.cpu.dot import DOTS
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile
 from lcp_tvm.cpu.kernels.winograd import Winograd
 from lcp_tvm.cpu.processor import PROCESSORS
 from lcp_tvm.cpu.templates import Choice, choices_of
@@ -20,6 +22,7 @@ from lcp_tvm.cpu.tunings import (
     Chooser,
     Layer,
     Tuning,
+    code_of,
     cpu_tunings,
     shipped_tunings,
     store_tuning,
@@ -36,6 +39,11 @@ CONV = Conv(
 )
 TUNED = choices_of(CONV, CORE)[2]
 TUNING = Tuning(CPU.name, "a PC", Layer.of(CONV), TUNED, 900, 1000)
+
+
+DOTS_BY_CODE = {
+    (code_of(processor), DOTS[name].name): DOTS[name] for name, processor in PROCESSORS.items()
+}
 
 
 @pytest.fixture
@@ -70,6 +78,16 @@ def test_a_new_measurement_replaces_the_old_one(path: Path) -> None:
     store_tuning(path, TUNING)
     store_tuning(path, replace(TUNING, ns=950))
     assert [line["ns"] for line in read_tunings(path).lines()] == [950]
+
+
+def test_layers_of_bytes_are_others(path: Path) -> None:
+    """By the instruction that multiplies them."""
+    (madd, vnni) = (Int8Conv.of(CONV, DOTS[name]) for name in ("x86-64-v3", "x86-64-v4-vnni"))
+    best = choices_of(madd, CORE)[1]
+    store_tuning(path, TUNING)
+    store_tuning(path, replace(TUNING, layer=Layer.of(madd), choice=best))
+    assert (chosen(path), chosen(path, madd)) == (TUNED, best)
+    assert chosen(path, vnni) == choices_of(vnni, CORE)[0]
 
 
 def test_measurements_of_the_same_processor_come_first(path: Path) -> None:
@@ -113,7 +131,7 @@ def test_a_corrupt_line_is_told(path: Path, changes: dict[str, Any]) -> None:
         read_tunings(path)
 
 
-@pytest.mark.parametrize("choice", [Tile(7, 2), Winograd(4, Tile(6, 2), 36)])
+@pytest.mark.parametrize("choice", [Tile(7, 2), Winograd(4, Tile(6, 2), 36), Int8Tile(3, 2)])
 def test_every_kind_of_choice_survives(path: Path, choice: Choice) -> None:
     store_tuning(path, replace(TUNING, choice=choice))
     assert cpu_tunings(read_tunings(path), CPU)[Layer.of(CONV)].choice == choice
@@ -132,6 +150,8 @@ def test_every_choice_that_is_shipped_is_faster_and_possible(path: Path) -> None
             Blocked(layer.batch, layer.outputs, *size, processor.core.lanes),
             *(layer.kernel, layer.strides, (0, 0), layer.dilation, layer.groups, ()),
         )
+        if layer.products != "float32":
+            conv = Int8Conv.of(conv, DOTS_BY_CODE[path.stem, layer.products])
         assert Layer.of(conv) == layer
         assert tuning.choice in choices_of(conv, processor.core)
         assert tuning.ns <= tuning.model_ns

@@ -84,9 +84,9 @@ class Tile:
     vmla: bool = False
 
 
-def interleaved(conv: Conv, tile: Tile) -> int:
+def interleaved(conv: Conv, blocks: int) -> int:
     """Return how many blocks' weights of an input lie beside each other: B of packed weights."""
-    return 1 if conv.shared else tile.blocks
+    return 1 if conv.shared else blocks
 
 
 def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ def pack_weight(conv: Conv, tile: Tile, weight: NDArray[np.float32]) -> NDArray[
     padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.float32)
     padded[:out, :inputs] = weight
     inside = conv.data.lanes
-    beside = interleaved(conv, tile)
+    beside = interleaved(conv, tile.blocks)
     split = padded.reshape(-1, beside, lanes, conv.sums // inside, inside, height, width)
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
@@ -163,7 +163,7 @@ def _arguments(made: Kernel, conv: Conv, tile: Tile) -> tuple[Any, Any, list[Ope
         w = made.buffer((out.blocks, *conv.kernel, out.lanes))
     else:
         inputs = (conv.sums // data.lanes, *conv.kernel, data.lanes)
-        beside = interleaved(conv, tile)
+        beside = interleaved(conv, tile.blocks)
         w = made.buffer((out.blocks // beside, *inputs, beside, out.lanes))
     return x, w, operands_of(made, conv.steps, out, conv.maps)
 

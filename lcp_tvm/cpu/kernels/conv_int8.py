@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
@@ -12,19 +12,44 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers, Load
-from lcp_tvm.cpu.kernels.conv import Conv, Tile, interleaved
+from lcp_tvm.cpu.kernels.conv import Conv, interleaved
 from lcp_tvm.cpu.kernels.integer_epilogue import store_integer
 from lcp_tvm.cpu.kernels.writer import Operand, kernel, operands_of, shared, zero_halo
 
 
-def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int8Conv(Conv):
+    """A convolution of bytes.
+
+    Attributes
+    ----------
+    dot : how they are multiplied.
+    """
+
+    dot: Dot
+
+    @classmethod
+    def of(cls, conv: Conv, dot: Dot) -> Int8Conv:
+        """Return a convolution with its products."""
+        return cls(**{field.name: getattr(conv, field.name) for field in fields(conv)}, dot=dot)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Tile:
+    """What is kept in registers: ``columns`` neighbouring pixels of ``blocks`` blocks."""
+
+    columns: int
+    blocks: int
+
+
+def pack_int8(conv: Int8Conv, tile: Int8Tile, weight: Integers) -> Integers:
     """Return OIHW weights in the order in which they are read.
 
     [O / (B V), I / U, KH, KW, U / 4, B, 4 V] of B `interleaved` blocks and data of U lanes;
     depthwise [C / V, KH, KW, V].
     """
     out, inputs, height, width = weight.shape
-    lanes = conv.out.lanes
+    lanes, dot = conv.out.lanes, conv.dot
     if conv.depthwise:
         single = np.zeros((conv.out.blocks * lanes, height, width), dot.single)
         single[:out] = weight[:, 0]
@@ -32,15 +57,15 @@ def pack_int8(conv: Conv, tile: Tile, weight: Integers, dot: Dot) -> Integers:
     padded = np.zeros((conv.out.blocks * lanes, conv.sums, height, width), np.int8)
     padded[:out, :inputs] = weight
     inside = conv.data.lanes
-    beside = interleaved(conv, tile)
+    beside = interleaved(conv, tile.blocks)
     shape = (-1, beside, lanes, conv.sums // inside, inside // QUAD, QUAD, height, width)
     quads = padded.reshape(shape).transpose(0, 3, 6, 7, 4, 1, 2, 5)
     return np.ascontiguousarray(dot.pack(quads))
 
 
-def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFunc:
+def conv_int8_kernel(name: str, conv: Int8Conv, tile: Int8Tile) -> tirx.PrimFunc:
     """Return (data, weight, *operands of steps, out)."""
-    data, out = conv.data, conv.out
+    data, out, dot = conv.data, conv.out, conv.dot
     height, width = conv.kernel
     groups = out.blocks // tile.blocks
     with kernel(name) as made:
@@ -49,13 +74,13 @@ def conv_int8_kernel(name: str, conv: Conv, tile: Tile, dot: Dot) -> tirx.PrimFu
             w = made.buffer((out.blocks, height, width, out.lanes), dot.single)
         else:
             inputs = (conv.sums // data.lanes, height, width, data.lanes // QUAD)
-            beside = interleaved(conv, tile)
+            beside = interleaved(conv, tile.blocks)
             w = made.buffer((out.blocks // beside, *inputs, beside, QUAD * out.lanes), dot.weights)
         operands = operands_of(made, conv.steps, out, conv.maps)
         y = made.buffer(out.shape, out.dtype)
         with made.body():
             sums = sums_of(tile.blocks * tile.columns, out.lanes)
-            write = _Writer(conv, tile, dot, x, w, operands, y, sums)
+            write = _Writer(conv, tile, x, w, operands, y, sums)
             with shared(out.batch, groups, out.height) as (batch, group, row):
                 with T.If(row == 0), T.Then(), T.unroll(0, tile.blocks) as block:
                     zero_halo(y, out, batch, group * tile.blocks + block)
@@ -78,9 +103,8 @@ def sums_of(count: int, lanes: int) -> list[Any]:
 class _Writer:
     """Writes the code of a tile."""
 
-    conv: Conv
-    shape: Tile
-    dot: Dot
+    conv: Int8Conv
+    shape: Int8Tile
     x: Any
     w: Any
     operands: list[Operand]
@@ -123,7 +147,7 @@ class _Writer:
             for j, ((_, pixel), one) in product(range(width), sums.items()):
                 value = self.x[batch, group, *self._pixel(row, column + pixel, i, j), lanes]
                 weight = self.w[group, i, j, lanes]
-                T.buffer_store(one, self.dot.add_single(one[lanes], value, weight), [lanes])
+                T.buffer_store(one, self.conv.dot.add_single(one[lanes], value, weight), [lanes])
 
     def _add_quads(
         self, batch: Any, group: Any, row: Any, column: Any, sums: Mapping[tuple[int, int], Any]
@@ -153,5 +177,5 @@ class _Writer:
 
             # A pixel's inputs meet all blocks before the next one's: fewer are held at a time.
             for (block, pixel), one in sorted(sums.items(), key=lambda item: item[0][1]):
-                spread = self.dot.spread(inputs(pixel))
-                T.buffer_store(one, self.dot.add(one[lanes], spread, load(block)), [lanes])
+                spread = self.conv.dot.spread(inputs(pixel))
+                T.buffer_store(one, self.conv.dot.add(one[lanes], spread, load(block)), [lanes])

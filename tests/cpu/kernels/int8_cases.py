@@ -6,7 +6,7 @@ Reference results are int64: sums that would leave 32 bits do not occur in them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from tvm import tirx
 from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.dot import QUAD, Dot, Integers
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
-from lcp_tvm.cpu.kernels.conv_int8 import conv_int8_kernel, pack_int8
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile, conv_int8_kernel, pack_int8
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.dense_int8 import dense_int8_kernel, pack_matrix_int8
 from lcp_tvm.cpu.kernels.move_int8 import (
@@ -141,7 +140,7 @@ def _in_lanes(values: Integers, out: Blocked) -> Array:
     return padded.astype(np.int32).reshape(out.blocks, out.lanes)
 
 
-def conv_case(conv: Conv, tile: Tile, dot: Dot, numbers: Numbers) -> Int8Case:
+def conv_case(conv: Int8Conv, tile: Int8Tile, numbers: Numbers) -> Int8Case:
     """Return a convolution; its first step is a bias, which takes off what the map's zero adds."""
     data, out = conv.data, conv.out
     x = numbers.int8(data.batch, data.channels, data.height, data.width)
@@ -150,10 +149,10 @@ def conv_case(conv: Conv, tile: Tile, dot: Dot, numbers: Numbers) -> Int8Case:
     lying, values = numbers.operands(conv.steps, conv.maps, out)
     lying[0] = lying[0] - _in_lanes(data.zero * weight.sum(axis=(1, 2, 3)), out)
     sums = convolve(conv, x.astype(float), weight.astype(float)).astype(np.int64)
-    exact = dot.exact_for(weight)
+    exact = replace(conv, dot=conv.dot.exact_for(weight))
     return Int8Case(
-        lambda name: conv_int8_kernel(name, conv, tile, exact),
-        (to_bytes(x, data, numbers.rng), pack_int8(conv, tile, weight, exact), *lying),
+        lambda name: conv_int8_kernel(name, exact, tile),
+        (to_bytes(x, data, numbers.rng), pack_int8(exact, tile, weight), *lying),
         out,
         stepped_integers(sums, conv.steps, values),
     )

@@ -17,6 +17,7 @@ from lcp_tvm.cpu.blocked import Blocked
 from lcp_tvm.cpu.dot import DOTS, QUAD, Dot
 from lcp_tvm.cpu.epilogue import Step
 from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
 from tests.cpu.kernels.int8_cases import (
@@ -66,7 +67,8 @@ def conv_cases(draw: Any, dot: Dot) -> Int8Case:
         conv, data=as_bytes(conv.data, dot), out=out, steps=steps, maps=draw(maps_like(out, steps))
     )
     maps = tuple(as_bytes(one, dot) for one in conv.maps)
-    return conv_case(replace(conv, maps=maps), tile, dot, draw(numbers))
+    int8 = Int8Conv.of(replace(conv, maps=maps), dot)
+    return conv_case(int8, Int8Tile(tile.columns, tile.blocks), draw(numbers))
 
 
 @st.composite

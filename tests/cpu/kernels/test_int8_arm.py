@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from lcp_tvm.cpu.blocked import Blocked, Halo
 from lcp_tvm.cpu.build import link_shared
 from lcp_tvm.cpu.dot import DOTS, QUAD, Dot
 from lcp_tvm.cpu.epilogue import Step
-from lcp_tvm.cpu.kernels.conv import Conv, Tile
+from lcp_tvm.cpu.kernels.conv_int8 import Int8Conv, Int8Tile
 from lcp_tvm.cpu.kernels.dense import Dense
 from lcp_tvm.cpu.kernels.pool import Pool
 from lcp_tvm.cpu.target import parse_target
@@ -43,22 +44,22 @@ def cases(dot: Dot) -> Mapping[str, Int8Case]:
     def layout(channels: int, size: int, around: int = 0, lanes: int = dot.lanes) -> Blocked:
         return Blocked(1, channels, size, size, lanes, Halo(*[around] * 4), dot.dtype)
 
-    def conv(data: Blocked, out: Blocked, stride: int = 1, groups: int = 1) -> Conv:
-        return Conv(data, out, (3, 3), (stride,) * 2, (1, 1), (1, 1), groups, STEPS)
+    def conv(data: Blocked, out: Blocked, stride: int = 1, groups: int = 1) -> Int8Conv:
+        return Int8Conv(data, out, (3, 3), (stride,) * 2, (1, 1), (1, 1), groups, STEPS, dot=dot)
 
     rng = np.random.default_rng(0)
     any_, extreme = Numbers(rng, extreme=False), Numbers(rng, extreme=True)
     plain = conv(layout(16, 6, 1), layout(10, 6))
-    added = Conv(plain.data, plain.out, (3, 3), (1, 1), (1, 1), (1, 1), 1, SUM, (layout(10, 6, 2),))
+    added = replace(plain, steps=SUM, maps=(layout(10, 6, 2),))
     deep = conv(layout(18, 5, 1), layout(18, 5, 1), groups=18)
     return {
-        "conv": conv_case(plain, Tile(4, 1), dot, any_),
-        "extreme": conv_case(plain, Tile(3, 1), dot, extreme),
-        "added": conv_case(added, Tile(2, 1), dot, any_),
+        "conv": conv_case(plain, Int8Tile(4, 1), any_),
+        "extreme": conv_case(plain, Int8Tile(3, 1), extreme),
+        "added": conv_case(added, Int8Tile(2, 1), any_),
         "picture": conv_case(
-            conv(layout(3, 9, 1, QUAD), layout(16, 5), 2), Tile(2, 2), dot, extreme
+            conv(layout(3, 9, 1, QUAD), layout(16, 5), 2), Int8Tile(2, 2), extreme
         ),
-        "deep": conv_case(deep, Tile(4, 1), dot, extreme),
+        "deep": conv_case(deep, Int8Tile(4, 1), extreme),
         "dense": dense_case(
             Dense(1, 23, 11, dot.lanes, 2, (Step("bias"), SHIFT, NARROW)), dot, extreme
         ),
