@@ -101,6 +101,16 @@ def test_branches_of_a_resnet_learn_plain_pictures_and_the_answers_of_the_origin
     assert "--teacher" not in original.command("/data", ())
 
 
+def test_branches_learn_twice_as_long_without_labels(scripts: Scripts) -> None:
+    patience = {name: made.patience for name, made in scripts.variants.VARIANTS.items()}
+    assert {name for name, times in patience.items() if times == 2} == {
+        "split2-distilled",
+        "split4-distilled",
+        "split8-distilled",
+    }
+    assert set(patience.values()) == {1, 2}
+
+
 def test_every_command_is_one_that_train_takes(scripts: Scripts) -> None:
     from lcp_tvm.cli.train import train_command
 

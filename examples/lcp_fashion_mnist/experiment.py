@@ -41,7 +41,7 @@ class Experiment:
     ----------
     folder : of all networks.
     data : to train with and to test on; an absolute path.
-    epochs, precision : of every training.
+    epochs, precision : of every training; some have more epochs (`Variant.patience`).
     """
 
     folder: Path
@@ -59,7 +59,8 @@ class Experiment:
         """
         if run.model is None:
             onnx.save(build(run.network, run.seed), self.folder / run.model_file)
-        settings = ("--epochs", str(self.epochs), "--precision", self.precision, "--threads", "1")
+        epochs = self.epochs * VARIANTS[run.variant].patience
+        settings = ("--epochs", str(epochs), "--precision", self.precision, "--threads", "1")
         command = run.command(str(self.data), settings)
         begin = time.monotonic()
         log = (self.folder / run.file).with_suffix(".log")
@@ -75,7 +76,7 @@ class Experiment:
         seconds = round(time.monotonic() - begin)
         found = measure(self.folder / run.file, self.data)
         return Row(run.network, run.variant, run.seed, round(found.accuracy, 2),
-                   round(found.int8, 2), found.parameters, found.macs, self.epochs, seconds,
+                   round(found.int8, 2), found.parameters, found.macs, epochs, seconds,
                    shlex.join(command))  # fmt: skip
 
     def has(self, run: Run | None) -> bool:

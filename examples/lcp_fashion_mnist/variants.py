@@ -20,10 +20,12 @@ class Variant:
     ----------
     model : the variant that it is made of, None for an untrained network.
     options : of ``lcp-tvm train``.
+    patience : how many times the epochs of others it is trained.
     """
 
     model: str | None
     options: tuple[str, ...]
+    patience: int = 1
 
 
 def _variants() -> Iterator[tuple[str, Variant]]:
@@ -35,7 +37,7 @@ def _variants() -> Iterator[tuple[str, Variant]]:
         for percent in FATTENED:
             options = (*split[:-1], str(percent), "--labels")
             yield f"{name}-f{percent}", Variant("original", options)
-        yield f"{name}-distilled", Variant("original", split)
+        yield f"{name}-distilled", Variant("original", split, patience=2)
         yield f"{name}-int8", Variant(name, (*split, "--labels", "--qat"))
         yield f"{name}-pruned45", Variant(name, (*split, "--labels", "--prune", "0.45"))
 
