@@ -75,11 +75,11 @@ def float_row(name: str, how: How) -> Row:
     ours = _whole(compiled, x)
     other = onnx_program(session(NETWORKS[name](), how.threads), {network.input_name: x})
     error = _check_float(name, ours, other)
-    row = {**_row(name, compiled, ours, other, how, compile_s), "error": f"{error:.1e}"}
-    if how.tunings.text:
-        untuned = _whole(_compile(network, replace(how, tunings=NO_TUNINGS))[0], x)
-        row["of_untuned"] = f"{compare(ours, untuned, how.clock, how.budget).ratio:.3f}"
-    return row
+    return {
+        **_row(name, compiled, ours, other, how, compile_s),
+        "error": f"{error:.1e}",
+        **_of_untuned(network, ours, x, how),
+    }
 
 
 def int8_row(name: str, how: How) -> Row:
@@ -106,7 +106,16 @@ def int8_row(name: str, how: How) -> Row:
         **_row(name, compiled, ours, other, how, compile_s),
         "onnxruntime_differs": f"{relative_error(other()[0], expected):.1e}",
         "onnxruntime_integer_layers": f"{integer}/{layers}",
+        **_of_untuned(quantised, ours, x, how),
     }
+
+
+def _of_untuned(network: Network, ours: Program, x: Array, how: How) -> Row:
+    """Our tuned piece beside the same without a database, if there is one."""
+    if not how.tunings.text:
+        return {}
+    untuned = _whole(_compile(network, replace(how, tunings=NO_TUNINGS))[0], x)
+    return {"of_untuned": f"{compare(ours, untuned, how.clock, how.budget).ratio:.3f}"}
 
 
 def layer_rows(layers: Mapping[Convolution, int], how: How, peak: float) -> Iterator[Row]:
