@@ -3,7 +3,8 @@
     python benchmarks/cpu.py [NETWORK...]            float32, one thread
     python benchmarks/cpu.py --int8 [NETWORK...]     int8 against its int8, QDQ
     python benchmarks/cpu.py --threads 2 [NETWORK...]
-    python benchmarks/cpu.py --tuned [NETWORK...]    with the database that lcp-tvm ships; or --int8 too
+    python benchmarks/cpu.py --tuned [NETWORK...]    with the database that lcp-tvm ships; or with
+                                                     --int8 too
     python benchmarks/cpu.py --ftp                   tiles of YOLOv2 against the whole
     python benchmarks/cpu.py --memory [NETWORK...]   peak resident memory, processes of their own
     python benchmarks/cpu.py --layers NETWORK        every distinct convolution alone
@@ -15,10 +16,10 @@ time, several by the wall clock, and ``processor_ratio`` is of the process's pro
 is compiled as for a package, without a database unless ``--tuned`` is given, and called as
 `lcp-agent` calls it. ``of_untuned`` is a tuned piece over one without a database.
 
-Whole tables are written to ``cpu.csv``, ``cpu_tuned.csv``, ``cpu_int8.csv``, ``cpu_int8_tuned.csv``,
-``cpu_2_threads.csv``, ``cpu_ftp.csv`` and ``cpu_memory.csv``. An answer that is wrong ends the run: float32 must be within
-1e-4 of onnxruntime, relative to the largest element; int8 must be the integer network's, bit for
-bit.
+Whole tables are written to ``cpu.csv``, ``cpu_tuned.csv``, ``cpu_int8.csv``,
+``cpu_int8_tuned.csv``, ``cpu_2_threads.csv``, ``cpu_ftp.csv`` and ``cpu_memory.csv``. An answer
+that is wrong ends the run: float32 must be within 1e-4 of onnxruntime, relative to the largest
+element; int8 must be the integer network's, bit for bit.
 """
 
 from __future__ import annotations
