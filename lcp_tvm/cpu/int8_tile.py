@@ -15,7 +15,7 @@ SPARE = 3
 """Registers for inputs, products and constants, for each vector that inputs are spread to."""
 
 WRITTEN_OUT = 9
-"""Steps, at most, that LLVM writes out on x86."""
+"""Steps, at most, that LLVM writes out."""
 
 SEEN = 0.25
 """Of the cycles of loads: what products do not hide."""
@@ -46,15 +46,16 @@ def int8_tiles_of(conv: Int8Conv, core: Core) -> Iterator[Int8Tile]:
             kept = 0 if core.broadcasts else _inputs(conv, columns) * dot.vectors
             if dot.instructions == 1 and conv.sums == QUAD:
                 # LLVM writes out the steps of a picture and keeps their weights from tile to tile.
-                kept += _steps_written_out(conv, core) * blocks + SPARE
-            if columns * blocks + blocks * dot.vectors + kept + spare <= core.registers:
+                kept += _steps_written_out(conv) * blocks + SPARE
+            fits = columns * blocks + blocks * dot.vectors + kept + spare <= core.registers
+            if fits or columns == blocks == 1:  # there must be one, if it spills
                 yield Int8Tile(columns, blocks)
 
 
-def _steps_written_out(conv: Int8Conv, core: Core) -> int:
-    """Return how many steps of a picture LLVM writes out: all of few, or else a row's on x86."""
+def _steps_written_out(conv: Int8Conv) -> int:
+    """Return how many steps of a picture LLVM writes out: all of few, or else a row's."""
     taps = math.prod(conv.kernel)
-    return taps if taps <= WRITTEN_OUT or not core.broadcasts else conv.kernel[1]
+    return taps if taps <= WRITTEN_OUT else conv.kernel[1]
 
 
 def _inputs(conv: Int8Conv, columns: int) -> int:

@@ -17,7 +17,7 @@ from lcp_tvm.cpu.build import kernels_of
 from lcp_tvm.cpu.core import Core
 from lcp_tvm.cpu.kernels.conv import Conv
 from lcp_tvm.cpu.processor import Processor
-from lcp_tvm.cpu.templates import Choice, choices_of
+from lcp_tvm.cpu.templates import Choice, choices_of, choose
 from lcp_tvm.cpu.tunings import Layer
 
 BATCH = 8
@@ -63,11 +63,11 @@ def jobs_of(module: tvm.IRModule, processor: Processor) -> list[Job]:
     core = processor.core
     convs: dict[Layer, list[Conv]] = {}
 
-    def choose(conv: Conv) -> Choice:
+    def note(conv: Conv) -> Choice:
         convs.setdefault(Layer.of(conv), []).append(conv)
-        return choices_of(conv, core)[0]
+        return choose(conv, core)
 
-    kernels_of(module, processor, choose)
+    kernels_of(module, processor, note)
     return [Job(same[0], len(same)) for same in convs.values()]
 
 
