@@ -46,10 +46,6 @@ from lcp_tvm.train.watch import Watch
 FATTEN_STEP = 10
 """Percent; F of LCP, section 4.1."""
 
-SOFTENED = 4.0
-"""Temperature of a teacher's answers beside labels, which say what is right; without labels its
-answers are learnt as they are."""
-
 NORM_PICTURES = 1024
 """From which norms take their first statistics."""
 
@@ -319,7 +315,6 @@ class _Flow:
             labels=float(self.recipe.labels),
             logits=float(teacher is not None),
             features=float(shares is not None),
-            temperature=SOFTENED if self.recipe.labels else 1.0,
         )
         return Lesson(self.training, self.test, self.network.preprocess, objective, teacher)
 

@@ -32,7 +32,7 @@ class Objective:
     labels: float = 1.0
     logits: float = 0.0
     features: float = 0.0
-    temperature: float = 1.0
+    temperature: float = 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

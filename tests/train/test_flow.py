@@ -20,14 +20,11 @@ from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
 from lcp_tvm.quantise import quantise
 from lcp_tvm.splitting import count_branches
-from lcp_tvm.train import flow
 from lcp_tvm.train.accuracy import accuracy
-from lcp_tvm.train.flow import SOFTENED, Recipe, Trained, train_network
+from lcp_tvm.train.flow import Recipe, Trained, train_network
 from lcp_tvm.train.int8 import integer_network
-from lcp_tvm.train.lesson import Lesson
-from lcp_tvm.train.loop import Outcome, train
 from lcp_tvm.train.settings import Settings
-from lcp_tvm.train.torch_network import TorchNetwork, to_torch
+from lcp_tvm.train.torch_network import to_torch
 from lcp_tvm.train.watch import TrainingStoppedError, Watch
 from tests.quantise.float_builder import Floats
 from tests.train.tiny import PREPROCESS, bars
@@ -84,24 +81,6 @@ def test_branches_are_trained_until_the_accuracy_is_back(labels: bool) -> None:
     assert result.stages[1].parameters < 0.6 * result.stages[0].parameters
     assert result.stages[1].macs == 2 * (4 * 9 * 64 + 64 * 6) + 12 * 2
     assert count_branches(result.network) == 2
-
-
-@pytest.mark.parametrize(("labels", "temperature"), [(True, SOFTENED), (False, 1.0)])
-def test_a_teachers_answers_are_softened_beside_labels_alone(
-    labels: bool, temperature: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lessons: list[Lesson] = []
-
-    def recorded(student: TorchNetwork, lesson: Lesson, *rest: Any, **options: Any) -> Outcome:
-        lessons.append(lesson)
-        return train(student, lesson, *rest, **options)
-
-    network = untrained()
-    monkeypatch.setattr(flow, "train", recorded)
-    recipe = Recipe(branches=2, labels=labels, max_drop=100)
-    settings = replace(SETTINGS, epochs=1)
-    train_network(network, recipe, TRAINING, TEST, settings, teacher=network)
-    assert [lesson.objective.temperature for lesson in lessons] == [temperature]
 
 
 def test_branches_are_fattened_while_too_much_is_lost() -> None:
