@@ -23,7 +23,7 @@ LEAVE_S = 1.0
 class Capture:
     """Frames of a source, given to somebody in the capture's thread.
 
-    The thread ends with `close`, or when a read that is stuck by then comes to its end; nobody
+    The thread ends after `stop`, or when a read that is stuck by then comes to its end; nobody
     waits for that, and none of its frames is given to anybody.
     """
 
@@ -60,11 +60,15 @@ class Capture:
         silent_s = time.monotonic() - self._heard_s
         return f"{self.uri}: silent for {silent_s:.0f} s" if silent_s > SILENT_S else ""
 
-    def close(self) -> None:
-        """Give no frame any more, and wait a moment for the thread."""
+    def stop(self) -> None:
+        """Give no frame any more; one that is being given is waited for."""
         self._ended.set()
         with self._giving:
             pass
+
+    def close(self) -> None:
+        """Give no frame any more, and wait a moment for the thread."""
+        self.stop()
         self._thread.join(LEAVE_S)
 
     def _read(self) -> None:

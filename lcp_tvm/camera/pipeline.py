@@ -103,6 +103,7 @@ class Pipeline:
         trace: TracebackType | None,
     ) -> None:
         """Let go of the source and leave the boards."""
+        self._capture.stop()  # before anything that may be interrupted: the loop ends then
         under_way = [task for task in (self._switching, self._reviving) if task is not None]
         for task in under_way:
             task.cancel()

@@ -159,9 +159,9 @@ def camera_command(
 
             async with AsyncExitStack() as opened:
                 await opened.enter_async_context(pipeline)
+                opened.enter_context(_ended_by_signals(pipeline))
                 link = await opened.enter_async_context(serving(hub, pipeline, listen, port))
                 click.echo(f"page: {link}")
-                opened.enter_context(_ended_by_signals(pipeline))
                 await pipeline.run(frames)
                 return pipeline.state()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -404,6 +405,27 @@ def test_it_ends_after_so_many_answers_or_when_it_is_told_to() -> None:
             await camera.run()
 
     run(main())
+
+
+def test_no_frame_comes_after_an_end_that_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a second Ctrl-C does, after which there is no event loop for the frame."""
+    failures: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    story = Story()
+
+    async def main() -> None:
+        await story.pipeline.__aenter__()
+        leaving = asyncio.create_task(story.pipeline.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert leaving.cancelled()
+        await story.pipeline._opened().close()
+
+    run(main())
+    story.feeds["one:"].show(1)
+    story.pipeline._capture._thread.join(TIMEOUT_S)
+    assert not failures
 
 
 def test_what_cannot_be_opened_at_first_is_an_error_and_leaves_nothing() -> None:
