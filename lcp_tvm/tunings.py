@@ -97,10 +97,9 @@ def read_tunings(path: Path) -> Tunings:
             data = stream.read(MAX_BYTES + 1)
         text = data.decode()
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); "
-            "make it with 'lcp-tvm tune NET.lcp --database FILE'"
-        ) from error
+        missing = isinstance(error, FileNotFoundError)
+        advice = "; 'lcp-tvm tune' makes such files" if missing else ""
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}){advice}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no database of tilings, it is not text") from error
     if len(data) > MAX_BYTES:

@@ -134,7 +134,11 @@ class _Blocker:
 
     def _crop(self, value: relax.Call, var: relax.Var) -> None:
         axes, begins = ([int(one.value) for one in value.args[at].fields] for at in (1, 2))
-        first = dict(zip(axes, begins, strict=True))
+        sizes = [int(size) for size in value.args[0].ty.shape]
+        first = {
+            axis: slice(begin, None).indices(sizes[axis])[0]  # from the end, or beyond it
+            for axis, begin in zip(axes, begins, strict=True)
+        }
         self._forms.crop(value.args[0], var, first.get(2, 0), first.get(3, 0))
 
     def _conv(self, fused: Fused) -> None:

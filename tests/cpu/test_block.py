@@ -133,6 +133,13 @@ def crops(net: Layers, x: Any) -> Any:
     return part, few, net(R.strided_slice(y, [3], [1], [9], [2])), net.biased(y, 8)
 
 
+def crops_from_the_end(net: Layers, x: Any) -> Any:
+    """And from before the beginning, which ONNX takes for the beginning."""
+    y = net(R.nn.relu(net.biased(x, 20)))
+    end = net(R.strided_slice(y, [2, 3], [-5, -4], [-1, -1]))
+    return end, net(R.strided_slice(y, [2, 3], [-100, 1], [4, 5])), net.biased(y, 8)
+
+
 def ceil_pools(net: Layers, x: Any) -> Any:
     y = net.biased(x, 6)
     how: dict[str, Any] = {"ceil_mode": True, "strides": (2, 2)}
@@ -191,6 +198,7 @@ NETWORKS = (
     pools_right_behind,
     pools_behind_winograd,
     crops,
+    crops_from_the_end,
     ceil_pools,
     ceil_pools_that_count_padding,
     mean_of_everything,

@@ -105,20 +105,46 @@ def test_another_template_is_not_used(path: Path, monkeypatch: pytest.MonkeyPatc
     assert chosen(path) == choices_of(CONV, CORE)[0]
 
 
+DIRECT = next(choice for choice in choices_of(CONV, CORE) if isinstance(choice, Tile))
+
+
 @pytest.mark.parametrize(
-    "choice",
+    "changes",
     [
-        {"template": "blocked_conv2d", "columns": 99, "blocks": 1},  # more than there are registers
-        {"template": "blocked_conv2d", "columns": -1, "blocks": 1},
-        {"template": "blocked_conv2d", "columns": 4},
-        {"template": "blocked_conv2d", "columns": "4", "blocks": 1},
-        {"template": "none", "columns": 4, "blocks": 1},
-        {"template": [], "columns": 4, "blocks": 1},
-        {"columns": 4, "blocks": 1},
+        {"columns": 99},  # more than there are registers
+        {"columns": -1},
+        {"columns": 0},
+        {"columns": "4"},
+        {"columns": None},
+        {"template": "none"},
+        {"template": "winograd_conv2d"},
+        {"template": []},
+        {"another": 1},
     ],
 )
-def test_an_impossible_choice_is_not_used(path: Path, choice: dict[str, Any]) -> None:
+def test_an_impossible_choice_is_not_used(path: Path, changes: dict[str, Any]) -> None:
+    """Each differs in one thing from a possible one, which is used."""
+    possible = replace(TUNING, choice=DIRECT).line
+    path.write_text(json.dumps(possible) + "\n")
+    assert chosen(path) == DIRECT
+    path.write_text(json.dumps({**possible, "choice": {**possible["choice"], **changes}}) + "\n")
+    assert chosen(path) == choices_of(CONV, CORE)[0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"outputs": 0}, {"outputs": 3}, {"chunk": 0}, {"chunk": 1 << 40}, {"tile": {}}]
+)
+def test_an_impossible_choice_of_winograds_is_not_used(path: Path, changes: dict[str, Any]) -> None:
+    choice = {**TUNING.line["choice"], **changes}
     path.write_text(json.dumps({**TUNING.line, "choice": choice}) + "\n")
+    assert chosen(path) == choices_of(CONV, CORE)[0]
+
+
+@pytest.mark.parametrize("missing", ["template", "columns", "vmla"])
+def test_a_choice_that_lacks_something_is_not_used(path: Path, missing: str) -> None:
+    line = replace(TUNING, choice=DIRECT).line
+    choice = {key: value for key, value in line["choice"].items() if key != missing}
+    path.write_text(json.dumps({**line, "choice": choice}) + "\n")
     assert chosen(path) == choices_of(CONV, CORE)[0]
 
 

@@ -134,7 +134,7 @@ def test_a_corrupt_line_is_told_and_never_overwritten(path: Path, text: str) -> 
 
 
 def test_other_files_are_no_databases(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"cannot be read .*; make it with 'lcp-tvm tune"):
+    with pytest.raises(InputError, match=r"cannot be read .*; 'lcp-tvm tune' makes such files"):
         read_tunings(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="it is not text"):
