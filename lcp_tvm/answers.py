@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lcp_tvm.detections import Box, Detection, read_detections
 from lcp_tvm.detector import Detector
+from lcp_tvm.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,20 @@ def read_answer(
     Raises
     ------
     InputError
-        The outputs are none of this detector.
+        The outputs are none of this detector, or a classifier's scores are no numbers.
     """
     shapes = tuple(output.shape for output in outputs)
     if detector is not None:
         return Answer(picture, shapes, (), read_detections(outputs, detector, labels, seen))
     if len(outputs) != 1 or outputs[0].ndim < 2 or outputs[0].size != outputs[0].shape[1]:
         return Answer(picture, shapes, ())
-    scores = np.asarray(outputs[0], np.float64).ravel()
+    scores = np.maximum(np.asarray(outputs[0], np.float64).ravel(), np.finfo(np.float64).min)
     probabilities = _probabilities(scores)
+    if np.isnan(probabilities).any():
+        raise InputError(
+            f"{picture}: the network answers {scores[~np.isfinite(scores)][0]}; its numbers grow "
+            f"beyond float32, or its weights are damaged"
+        )
     best = np.argsort(-scores, kind="stable")[:top]
     return Answer(
         picture,
@@ -82,5 +88,6 @@ def read_answer(
 def _probabilities(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-2:
         return scores
-    powers = np.exp(scores - scores.max())
+    with np.errstate(invalid="ignore"):  # of infinity; the result is no number then
+        powers = np.exp(scores - scores.max())
     return np.asarray(powers / powers.sum())

@@ -1,11 +1,14 @@
 """Answers: the likeliest classes of a classifier's output."""
 
+import math
+
 import numpy as np
 import pytest
 
 from lcp_tvm.answers import read_answer
 from lcp_tvm.detections import Detection
 from lcp_tvm.detector import Detector
+from lcp_tvm.errors import InputError
 
 LABELS = ("cat", "dog")
 
@@ -40,6 +43,19 @@ def test_other_outputs_only_have_a_shape(outputs: list[np.ndarray]) -> None:
     answer = read_answer("x.png", outputs, LABELS, top=1)
     assert answer.guesses == ()
     assert answer.shapes == tuple(output.shape for output in outputs)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_scores_that_are_no_numbers(score: float) -> None:
+    with pytest.raises(InputError, match=f"x.png: the network answers {score}; its numbers grow"):
+        read_answer("x.png", [np.array([[1.0, score]], np.float32)], LABELS, top=1)
+
+
+def test_a_class_that_is_impossible() -> None:
+    """As the logarithm of 0; the answer can be told as JSON."""
+    answer = read_answer("x.png", [np.array([[1.0, -np.inf]], np.float32)], LABELS, top=2)
+    assert [guess.probability for guess in answer.guesses] == [1, 0]
+    assert all(math.isfinite(guess.score) for guess in answer.guesses)
 
 
 def test_a_detector_has_boxes_instead_of_classes() -> None:

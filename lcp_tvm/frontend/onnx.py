@@ -91,6 +91,7 @@ def network_of(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     _refuse_computed_shapes(module, path)
+    _refuse_empty_maps(module, path)
     detector = None
     if DETECTOR_KEY in metadata:
         detector = _detector(metadata[DETECTOR_KEY], module, f"{path}: metadata {DETECTOR_KEY}")
@@ -220,6 +221,17 @@ def _named(module: tvm.IRModule, tensors: list[str], result_count: int) -> tvm.I
                     made = f"{names[binding.var]}_{short_name(values[operand])}"
                     names.setdefault(operand, made)
     return rename_variables(module, fields[:result_count], names)
+
+
+def _refuse_empty_maps(module: tvm.IRModule, path: Path) -> None:
+    """Raise a ModelError for a result without a number, as of a window larger than its map."""
+    for binding in straight_line(module)[1]:
+        ty = binding.var.ty
+        if isinstance(ty, relax.TensorType) and any(size < 1 for size in map(int, ty.shape)):
+            raise ModelError(
+                f"{path}: the result of {binding.var.name} ({short_name(binding.value)}) is empty, "
+                f"{list(map(int, ty.shape))}; the network needs larger pictures, or another window"
+            )
 
 
 def _refuse_computed_shapes(module: tvm.IRModule, path: Path) -> None:

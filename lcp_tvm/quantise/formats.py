@@ -94,7 +94,8 @@ def _coarsen(graph: Graph, points: Points, scales: dict[str, int], weights: dict
     for name in points.quantised:
         if name not in outputs and graph.op(name) in {"add", *ACTIVATIONS}:
             source = graph.operands(name)[0]
-            while source not in scale_of:
+            while source not in scale_of and source in graph.bindings:
                 source = graph.operands(source)[0]
-            limit(name, scales[scale_of[source]])
+            if source in scale_of:
+                limit(name, scales[scale_of[source]])
     return before != (scales, weights)

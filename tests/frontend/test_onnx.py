@@ -301,6 +301,12 @@ def test_control_flow(tmp_path: Path) -> None:
     assert "networks with control flow cannot be compiled" in message
 
 
+def test_a_window_larger_than_its_map(tmp_path: Path) -> None:
+    pool = helper.make_node("MaxPool", ["x"], ["y"], name="pool", kernel_shape=[90, 2])
+    message = refused(model([pool]), tmp_path)
+    assert "the result of y (max_pool2d) is empty, [" in message
+
+
 def test_a_shape_that_depends_on_values(tmp_path: Path) -> None:
     message = refused(model([helper.make_node("NonZero", ["x"], ["y"])]), tmp_path)
     assert "depends on values computed in the network" in message

@@ -41,6 +41,18 @@ def test_int8_follows_the_float_network() -> None:
     assert all(row.snr_db > 20 for row in quantised.table)
 
 
+@pytest.mark.parametrize("op", [R.nn.relu, lambda x: R.clip(x, 0, 1)])
+def test_an_activation_may_come_first(op: Any) -> None:
+    float_network = network(
+        Floats(1, 3, 8, 8).build(lambda f: f.conv(f.emit(op(f.x), "first"), 4, 3, "conv"))
+    )
+    quantised = quantise(float_network, pictures(8, 3, 8, 8))
+    x = pictures(1, 3, 8, 8, seed=2)
+    (expected,) = evaluate(float_network.module, x)
+    (found,) = evaluate(lower_qdq(quantised.module), x)
+    assert np.mean((found - expected) ** 2) < 0.01 * np.mean(expected**2)
+
+
 def test_all_results_of_a_network_follow_it() -> None:
     """A detector's two maps, one computed from the other."""
 
