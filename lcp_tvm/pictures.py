@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lcp_tvm.errors import InputError
+from lcp_tvm.errors import InputError, LcpError
 from lcp_tvm.network import Preprocess
 from lcp_tvm.preprocess import CHANNEL_COUNT, preprocess_from
 
@@ -145,7 +145,9 @@ def _decode(path: Path, mode: str) -> Image.Image:
         raise InputError(f"{path}: too many pixels, at most {MAX_PIXELS} are read") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: not a picture; PNG, JPEG and the like can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except LcpError:
+        raise
+    except Exception as error:  # whatever Pillow's readers trip over: struct.error, KeyError, ...
         raise InputError(f"{path}: a damaged picture ({error})") from error
 
 

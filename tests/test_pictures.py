@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,17 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     assert "not a picture" in picture_error(text)
     assert "no such picture" in picture_error(tmp_path / "absent.png")
     assert "not a file" in picture_error(tmp_path)
+
+
+def test_a_jpeg_whose_facts_are_of_another_type(tmp_path: Path) -> None:
+    """SMinSampleValue (340), a number, is a text; Pillow stumbles where it turns the picture."""
+    text = struct.pack(">HHII", 340, 2, 9, 38)
+    turned = struct.pack(">HHIHH", 274, 3, 1, 6, 0)
+    header = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2)
+    exif = header + text + turned + bytes(4) + b"hi there\0\0"
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(path, exif=exif)
+    assert "a damaged picture" in picture_error(path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".tif", ".webp"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -33,6 +34,12 @@ from lcp_tvm.errors import LcpError
 
 USER_ERROR = 2
 PROGRAM = "lcp-tvm"
+
+REFUSED_BY_THE_SYSTEM = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR,
+     errno.ENOSPC, errno.EDQUOT, errno.EIO)
+)  # fmt: skip
+"""What files may be refused for wherever they are touched."""
 
 
 @click.group(
@@ -94,13 +101,23 @@ def main(args: Sequence[str] | None = None) -> int:
             if isinstance(error, click.ClickException):
                 error.show()
                 return USER_ERROR
-            if not isinstance(error, LcpError):
+            told = _told(error)
+            if told is None:
                 raise
             if debug.wanted:
                 traceback.print_exc()
             else:
-                click.echo(f"{PROGRAM}: {' '.join(str(error).split())}", err=True)
+                click.echo(f"{PROGRAM}: {' '.join(told.split())}", err=True)
             return USER_ERROR
+
+
+def _told(error: BaseException) -> str | None:
+    """Return what a user is told of an error that they can put right, None of others."""
+    if isinstance(error, LcpError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.errno in REFUSED_BY_THE_SYSTEM:
+        return f"{error.filename}: {error.strerror}"
+    return None
 
 
 @contextmanager
