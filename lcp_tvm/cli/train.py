@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from lcp_tvm.atomic_file import check_writable
 from lcp_tvm.cli.options import FILE, Number, debug_option, json_option
 from lcp_tvm.cli.output import INTERRUPTED, ProgressBar, print_json, print_messages, stdout_console
 from lcp_tvm.errors import InputError, ModelError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lcp_tvm.train.flow import Recipe, Stage, Trained
     from lcp_tvm.train.settings import Settings
 
+MIN_CLASSES = 2
 HELD_OUT = 0.1
 """Share of the pictures that are tested with alone, where there is no --test; LCP's."""
 
@@ -191,15 +193,10 @@ def train_command(
         raise InputError("lcp-tvm train needs PyTorch: pip install 'lcp-tvm[train]'")
     _check_output(output, model, teacher)
     split = _split(split_text)
-    percent = _fatten(fatten, split)
-    if isinstance(split, Whole) and not (labelled or teacher or prune or qat):
-        raise InputError(
-            "--split none: the model would learn its own answers; give --labels or a --teacher"
-        )
+    percent = _fatten(fatten, split, told="+" in split_text)
     with ProgressBar() as progress:
         progress("loading PyTorch", 0.0)
-        from lcp_tvm.frontend.export_file import write_onnx
-        from lcp_tvm.train.flow import Recipe
+        from lcp_tvm.train.flow import Recipe, check_lesson
         from lcp_tvm.train.settings import Settings
 
         recipe = Recipe(
@@ -222,11 +219,11 @@ def train_command(
             threads=threads or len(os.sched_getaffinity(0)),
         )
         network, original = _networks(model, teacher, preprocess, progress)
+        check_lesson(network, recipe, original)
         sets = _pictures(data, test, network, labelled, seed, progress)
         folder = output.with_suffix(".training")
         _prepare(folder, restart)
-        trained = _train(network, original, sets, recipe, settings, folder, progress)
-        write_onnx(trained.network, output)
+        trained = _train(network, original, sets, recipe, settings, output, folder, progress)
     if as_json:
         print_json({"file": str(output), **_json(trained)})
         return
@@ -240,6 +237,9 @@ def _check_output(output: Path, model: Path, teacher: Path | None) -> None:
         raise InputError(f"{output}: the name of the trained model ends in .onnx")
     if not output.absolute().parent.is_dir():
         raise InputError(f"{output}: its folder does not exist; make it first")
+    if output.is_dir():
+        raise InputError(f"{output}: is a folder; give the name of a file")
+    check_writable(output)
     for read in filter(None, (model, teacher)):
         if output.exists() and read.exists() and output.samefile(read):
             raise InputError(f"{output}: is read here, and stays as it is; give another -o")
@@ -255,15 +255,18 @@ def _split(text: str) -> Whole | Lcp:
     )
 
 
-def _fatten(text: str | None, split: Whole | Lcp) -> float | None:
-    """Return percent, or None where training finds out how much is needed."""
+def _fatten(text: str | None, split: Whole | Lcp, *, told: bool) -> float | None:
+    """Return percent, or None where training finds out how much is needed.
+
+    ``told`` says whether ``split`` was told with a percentage.
+    """
     if isinstance(split, Whole):
         if text is not None:
             raise InputError("--fatten goes with --split lcp:N; nothing is fattened without it")
         return None
     if text is None:
-        return split.fatten or None
-    if split.fatten:
+        return split.fatten if told else None
+    if told:
         raise InputError("--fatten and a + in --split both say how fat; give one of them")
     if text == "auto":
         return None
@@ -302,6 +305,11 @@ def _classes(network: Network) -> int:
     shape = getattr(network.module["main"].ret_ty, "shape", None)
     if shape is None or len(shape) != 2:
         raise ModelError(f"{network.name}: its result is not [1, classes]; classifiers are trained")
+    if shape[1] < MIN_CLASSES:
+        raise ModelError(
+            f"{network.name}: its result is one score; classifiers of {MIN_CLASSES} classes or "
+            f"more are trained"
+        )
     return int(shape[1])
 
 
@@ -348,11 +356,13 @@ def _train(
     sets: tuple[Pictures, Pictures],
     recipe: Recipe,
     settings: Settings,
+    output: Path,
     folder: Path,
     progress: ProgressBar,
 ) -> Trained:
-    """Follow the recipe, or end with the shell's status after Ctrl-C."""
+    """Follow the recipe and write what came of it, or end with the shell's status after Ctrl-C."""
     from lcp_tvm.cli.training import Follow
+    from lcp_tvm.frontend.export_file import write_onnx
     from lcp_tvm.train.flow import train_network
     from lcp_tvm.train.watch import TrainingStoppedError
 
@@ -361,15 +371,19 @@ def _train(
             trained = train_network(
                 network, recipe, *sets, settings, teacher=teacher, folder=folder, watch=follow
             )
+            if follow.stops():
+                raise TrainingStoppedError(folder)
         except TrainingStoppedError as stopped:
             progress.say("lcp-tvm: interrupted; the same command goes on from here")
             raise click.exceptions.Exit(INTERRUPTED) from stopped
+        write_onnx(trained.network, output)
         follow.draw()
     return trained
 
 
 def _json(trained: Trained) -> dict[str, Any]:
     return {
+        "messages": list(trained.network.messages),
         "stages": [asdict(stage) for stage in trained.stages],
         "history": [asdict(point) for point in trained.history],
     }

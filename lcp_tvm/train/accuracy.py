@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from lcp_tvm.network import Preprocess
-from lcp_tvm.train.batches import batches_of
+from lcp_tvm.train.batches import at_once, batches_of
 from lcp_tvm.train.data import Pictures
 from lcp_tvm.train.torch_network import TorchNetwork
 
-BATCH = 500
+BATCH = 500  # at most
 
 
 def accuracy(
@@ -30,7 +30,8 @@ def answers(network: TorchNetwork, pictures: Pictures, preprocess: Preprocess) -
     """Return the class of the largest score for each picture, int64 [N], in eval mode."""
     unlabelled = Pictures(pictures.pixels, None)
     numbers = next(chain(network.parameters(), network.buffers()))
-    batches = batches_of(unlabelled, preprocess, BATCH, device=numbers.device)
+    batch = at_once(pictures.pixels.shape, BATCH)
+    batches = batches_of(unlabelled, preprocess, batch, device=numbers.device)
     was_training = network.training
     network.eval()
     with torch.no_grad():

@@ -25,21 +25,15 @@ class Norm(nn.Module):
     def __init__(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         """A norm that only subtracts the mean: gamma undoes the division."""
         super().__init__()
+        self.momentum = MOMENTUM
         self.gamma = nn.Parameter(torch.sqrt(variance + EPSILON))
         self.register_buffer("mean", mean)
         self.register_buffer("variance", variance)
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return F.batch_norm(
-            x, self.mean, self.variance, self.gamma, bias, self.training, MOMENTUM, EPSILON
+            x, self.mean, self.variance, self.gamma, bias, self.training, self.momentum, EPSILON
         )
-
-    def reset(self) -> None:
-        """Forget all statistics: nothing is learnt yet."""
-        with torch.no_grad():
-            self.gamma.fill_(1)
-            self.mean.zero_()
-            self.variance.fill_(1)
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the factor and offset per channel that it is in inference, float64."""
@@ -52,8 +46,9 @@ def norm_beside(norms: Sequence[Norm], x: torch.Tensor, bias: torch.Tensor) -> t
     mean, variance = (
         torch.cat([getattr(norm, name) for norm in norms]) for name in ("mean", "variance")
     )
-    gamma, training = torch.cat([norm.gamma for norm in norms]), norms[0].training
-    normed = F.batch_norm(x, mean, variance, gamma, bias, training, MOMENTUM, EPSILON)
+    gamma = torch.cat([norm.gamma for norm in norms])
+    training, momentum = norms[0].training, norms[0].momentum
+    normed = F.batch_norm(x, mean, variance, gamma, bias, training, momentum, EPSILON)
     if training:
         parts = zip(norms, mean.chunk(len(norms)), variance.chunk(len(norms)), strict=True)
         for norm, own_mean, own_variance in parts:

@@ -5,6 +5,8 @@ Nothing here remembers anything, so training that stops anywhere goes on with th
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +18,9 @@ from lcp_tvm.network import Preprocess
 from lcp_tvm.train.data import Pictures
 
 Augment = Literal["none", "shift", "mirror", "shift+mirror"]
+
+VALUES_AT_ONCE = 1 << 21
+"""Of pictures that are computed together where nothing is learnt: 13 of 3x224x224."""
 
 MAX_SHIFT = 2
 """Pixels that a picture moves by, up or down, left or right."""
@@ -80,6 +85,11 @@ def batches_of(
     classes = None if pictures.classes is None else torch.from_numpy(pictures.classes).to(device)
     pixels = torch.from_numpy(pictures.pixels).to(device)
     return Batches(pixels, classes, preprocess, batch, augment, seed)
+
+
+def at_once(shape: Sequence[int], most: int) -> int:
+    """Return how many pictures [N, C, H, W] to compute together, from 1 to ``most``."""
+    return max(1, min(most, VALUES_AT_ONCE // math.prod(shape[1:])))
 
 
 def augment(pixels: Tensor, kind: Augment, random: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -239,11 +240,16 @@ def _class_numbers(
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if not file.name.startswith("."))
+    walk = os.walk(folder, onerror=_refuse)
+    files = (Path(at, name) for at, _, names in walk for name in names if name[0] != ".")
     found = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
     if not found:
         raise InputError(f"{folder}: no pictures in this folder ({', '.join(SUFFIXES)})")
     return found
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
 
 def _read_files(

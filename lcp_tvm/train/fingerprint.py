@@ -7,7 +7,11 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
+
+from lcp_tvm.train.torch_network import TorchNetwork
+
+DIGITS = 16
 
 
 def of_fields(values: Any) -> dict[str, str]:
@@ -26,9 +30,10 @@ def of_tensors(*tensors: Tensor | None) -> str:
             digest.update(f"{array.dtype} {array.shape} ".encode())
             digest.update(array.data)
         digest.update(b";")
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:DIGITS]
 
 
-def of_network(network: nn.Module) -> str:
-    """Return a digest of all parameters and buffers, in order."""
-    return of_tensors(*network.state_dict().values())
+def of_network(network: TorchNetwork) -> str:
+    """Return a digest of its operators and of all parameters and constants, in order."""
+    numbers = of_tensors(*network.parameters(), *network.buffers())
+    return hashlib.sha256(f"{network.text} {numbers}".encode()).hexdigest()[:DIGITS]

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import tvm
+from torch import Tensor
 
-from lcp_tvm.errors import InputError
+from lcp_tvm.errors import InputError, ModelError
 from lcp_tvm.network import Network
 from lcp_tvm.quantise import is_qdq
 from lcp_tvm.relay_passes.lcp_branches import LcpNetwork, split_lcp_network
@@ -130,18 +131,17 @@ def train_network(
     Raises
     ------
     InputError
-        There is nothing to learn from, a checkpoint is of another training, or what is to be
-        pruned or quantised is quantised already.
+        There is nothing to learn from, the teacher sees other pictures or has other labels, a
+        checkpoint is of another training, or what is to be fattened has its branches, or what is
+        to be pruned or quantised is quantised already.
+    ModelError
+        There is no layer to be trained.
     PlanError
         The network cannot be divided or pruned so.
     TrainingStoppedError
         ``watch`` stopped it.
     """
-    if is_qdq(network.module) and (recipe.prune or recipe.qat):
-        raise InputError(
-            f"{network.name} is quantised already; give the float model, or train this one as it "
-            f"is, without --prune and --qat"
-        )
+    check_lesson(network, recipe, teacher)
     if not recipe.labels:
         training, test = Pictures(training.pixels, None), Pictures(test.pixels, None)
         teacher = teacher or network
@@ -150,10 +150,47 @@ def train_network(
         return flow.follow()
 
 
+def check_lesson(network: Network, recipe: Recipe, teacher: Network | None) -> None:
+    """Refuse what teaches nothing, and a teacher who would see or answer otherwise.
+
+    Raises
+    ------
+    InputError
+        As `train_network`, which checks it too.
+    """
+    if is_qdq(network.module) and (recipe.prune or recipe.qat):
+        raise InputError(
+            f"{network.name} is quantised already; give the float model, or train this one as it "
+            f"is, without --prune and --qat"
+        )
+    found = count_branches(network)
+    is_whole = recipe.branches in (None, found)
+    if is_whole and not (recipe.labels or teacher or recipe.prune or recipe.qat):
+        what = "" if recipe.branches is None else f", which has {found} branches already"
+        raise InputError(
+            f"{network.name}{what}: it would learn its own answers; give --labels or a --teacher"
+        )
+    if recipe.branches is not None and is_whole and recipe.fatten:
+        raise InputError(
+            f"{network.name}: has {found} branches already, which stay as wide as they are; "
+            f"fatten when the original is split"
+        )
+    if teacher is None:
+        return
+    if teacher.preprocess != network.preprocess:
+        raise InputError(
+            f"{teacher.name}: the teacher wants other pictures ({teacher.preprocess}) than the "
+            f"model ({network.preprocess}); give one --preprocess for both"
+        )
+    if teacher.labels and network.labels and teacher.labels != network.labels:
+        raise InputError(f"{teacher.name}: the teacher's labels are others than the model's")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
     """What a stage made: a network, and what its branches stand for in the teacher."""
 
+    name: str
     module: tvm.IRModule
     shares: Shares | None
     accuracy: float
@@ -173,21 +210,25 @@ class _Flow:
     watch: Watch
     stages: list[Stage] = field(default_factory=list)
     history: list[Point] = field(default_factory=list)
+    _messages: list[str] = field(default_factory=list)
 
     def follow(self) -> Trained:
         """Do the stages in turn."""
         made = self._restored()
+        if made.name != self.stages[-1].name:
+            self._messages.append(f"{made.name} is the most accurate, so it is what goes on")
         if self.recipe.prune:
             made = self._pruned(made)
         network = replace(self.network, module=made.module)
         if self.recipe.qat:
             network = self._quantised(network)
-        messages = (*network.messages, *self._lost())
+            made = replace(made, accuracy=self.stages[-1].accuracy)
+        messages = (*network.messages, *self._messages, *self._lost(made.accuracy))
         return Trained(replace(network, messages=messages), tuple(self.stages), tuple(self.history))
 
-    def _lost(self) -> Iterator[str]:
+    def _lost(self, accurate: float) -> Iterator[str]:
         """Say if more was lost than the recipe allows."""
-        drop = self.stages[0].accuracy - self.stages[-1].accuracy
+        drop = self.stages[0].accuracy - accurate
         if drop > self.recipe.max_drop:
             yield (
                 f"{drop:.1f} points of accuracy are lost, more than the {self.recipe.max_drop:g} "
@@ -195,22 +236,25 @@ class _Flow:
             )
 
     def _restored(self) -> _Made:
-        """Split, train, and fatten until the accuracy is back."""
+        """Split, train, and fatten until the accuracy is back, or take the most accurate."""
         original = to_torch(self.network.module).eval()
+        if not original.layers:
+            raise ModelError(f"{self.network.name}: no convolution or dense layer to be trained")
         expected = self._lesson(None).expected()
         accurate = accuracy(original, self.test, self.network.preprocess, expected)
         self._note("original", self.network.module, accurate, 0.0)
-        made = _Made(self.network.module, None, accurate)
+        made = _Made("original", self.network.module, None, accurate)
         if self._is_whole():
             if self._only_refined():
                 return made
             return self._trained(made.module, self._beginner(made.module), None, "train")
+        tried = []
         for split, name in self._splits():
             shares = self._shares(split)
-            made = self._trained(split.module, self._beginner(split.module), shares, name)
-            if accurate - made.accuracy <= self.recipe.max_drop:
-                break
-        return made
+            tried.append(self._trained(split.module, self._beginner(split.module), shares, name))
+            if accurate - tried[-1].accuracy <= self.recipe.max_drop:
+                return tried[-1]
+        return max(tried, key=lambda made: made.accuracy)
 
     def _is_whole(self) -> bool:
         """Say whether nothing is to be divided, or it has been."""
@@ -273,21 +317,23 @@ class _Flow:
     def _student(self, module: tvm.IRModule) -> TorchNetwork:
         """Return a network to be trained, which computes what it did."""
         student = to_torch(module)
-        first = batches_of(
-            Pictures(self.training.pixels, None),
-            self.network.preprocess,
-            NORM_PICTURES,
-            seed=self.settings.seed,
-        )
         if not is_qdq(module):
-            add_norms(student, first.step(0, 0)[0])
+            add_norms(student, self._first_pictures())
         return student
+
+    def _first_pictures(self) -> Tensor:
+        """Return those that norms take their first statistics from, as the network's input."""
+        pictures = Pictures(self.training.pixels, None)
+        batches = batches_of(
+            pictures, self.network.preprocess, NORM_PICTURES, seed=self.settings.seed
+        )
+        return batches.step(0, 0)[0]
 
     def _beginner(self, module: tvm.IRModule) -> TorchNetwork:
         """Return a network that learns from scratch where the recipe says so."""
         student = self._student(module)
         if self.recipe.from_scratch:
-            reset(student, self.settings.seed)
+            reset(student, self.settings.seed, self._first_pictures())
         return student
 
     def _trained(
@@ -302,7 +348,7 @@ class _Flow:
             checkpoint=self._checkpoint(name),
             watch=self.watch,
         )
-        made = _Made(to_relax(module, student), shares, outcome.accuracy)
+        made = _Made(name, to_relax(module, student), shares, outcome.accuracy)
         self._finished(name, made.module, outcome.accuracy, outcome)
         return made
 
@@ -327,5 +373,6 @@ class _Flow:
         self._note(name, module, accurate, sum(point.seconds for point in outcome.history))
 
     def _note(self, name: str, module: tvm.IRModule, accurate: float, seconds: float) -> None:
-        cost = split_whole(read_graph(module), name).plan.functions["network"].cost
-        self.stages.append(Stage(name, accurate, cost.weight_bytes // 4, cost.macs, seconds))
+        macs = split_whole(read_graph(module), name).plan.functions["network"].cost.macs
+        parameters = sum(parameter.numel() for parameter in to_torch(module).parameters())
+        self.stages.append(Stage(name, accurate, parameters, macs, seconds))

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lcp_tvm.train.batch_norm import Norm
+from lcp_tvm.train.batch_norm import MOMENTUM, Norm
+from lcp_tvm.train.batches import at_once
 from lcp_tvm.train.layer import Layer, QuantisedLayer
 from lcp_tvm.train.torch_network import TorchNetwork
 
-CHUNK = 128  # pictures at a time
+CHUNK = 128  # pictures at a time, at most
 SLOPE = 0.25  # of PReLUs at first, as He et al. 2015 have it
 
 Deviation = Callable[[Layer], float]
@@ -47,7 +48,7 @@ def add_norms(network: TorchNetwork, pictures: torch.Tensor) -> None:
     training = network.training
     network.eval()
     with torch.no_grad():
-        for chunk in torch.split(pictures, CHUNK):
+        for chunk in torch.split(pictures, at_once(pictures.shape, CHUNK)):
             operands = network.operands(chunk)
             for name, layer in layers.items():
                 sums[name].add(layer.products(operands[name]))
@@ -79,10 +80,16 @@ class _Sums:
         return mean.float(), variance.clamp(min=0).float()
 
 
-def reset(network: TorchNetwork, seed: int, deviation: Deviation = lcp_deviation) -> None:
+def reset(
+    network: TorchNetwork,
+    seed: int,
+    pictures: torch.Tensor,
+    deviation: Deviation = lcp_deviation,
+) -> None:
     """Forget what was learnt: normal weights, biases 0, slopes 0.25, norms as they begin.
 
-    The weights are a function of ``seed`` and the layers' shapes alone.
+    The weights are a function of ``seed`` and the layers' shapes alone. Norms begin with the
+    statistics of ``pictures`` [N, C, H, W]: after a brief training, invented ones would still show.
     """
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -91,6 +98,20 @@ def reset(network: TorchNetwork, seed: int, deviation: Deviation = lcp_deviation
             layer.weight.copy_(weight)
             layer.bias.zero_()
             if layer.norm is not None:
-                layer.norm.reset()
+                layer.norm.gamma.fill_(1)
         for slope in network.slopes.values():
             slope.weight.fill_(SLOPE)
+        _measure(network, pictures[: at_once(pictures.shape, CHUNK)])
+
+
+def _measure(network: TorchNetwork, pictures: torch.Tensor) -> None:
+    """Have every norm take the statistics that it divides these pictures by while training."""
+    norms = [layer.norm for layer in network.layers.values() if layer.norm is not None]
+    training = network.training
+    network.train()
+    for norm in norms:
+        norm.momentum = 1.0
+    network(pictures)
+    for norm in norms:
+        norm.momentum = MOMENTUM
+    network.train(training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,23 @@ class Step:
     operands: tuple[int, ...]
     places: tuple[int, ...]
     kind: Hashable = None
+
+
+def evaluate(steps: Sequence[Step], x: torch.Tensor, wanted: Collection[int]) -> dict[int, Any]:
+    """Compute all steps, and return the wanted values by number.
+
+    Others are dropped after their last reader, so that without gradients a network takes no more
+    memory than its widest place.
+    """
+    last = {place: number for number, step in enumerate(steps) for place in step.operands}
+    values: dict[int, Any] = {0: x}
+    for number, step in enumerate(steps):
+        made = step.compute(*[values[place] for place in step.operands])
+        values.update(zip(step.places, made if len(step.places) > 1 else (made,), strict=True))
+        for place in {*step.operands, *step.places}:
+            if place not in wanted and last.get(place, number) == number:
+                del values[place]
+    return values
 
 
 class Constant(nn.Module):

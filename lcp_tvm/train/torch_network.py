@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ from torch import nn
 from tvm import relax
 
 from lcp_tvm.errors import ModelError
-from lcp_tvm.quantise.graph import Emit, rebuild, with_biases
+from lcp_tvm.quantise.graph import Emit, op_name, rebuild, with_biases
+from lcp_tvm.relay_passes.rewrite import is_constant
 from lcp_tvm.train.fake_quantise import fake_quantise
 from lcp_tvm.train.layer import Layer, QuantisedLayer, Slope
 from lcp_tvm.train.operators import Builder, build
 from lcp_tvm.train.products import build_product
-from lcp_tvm.train.program import Program, Step, tensor
+from lcp_tvm.train.program import Program, evaluate, tensor
 from lcp_tvm.train.side_by_side import side_by_side
 from lcp_tvm.train.sites import Place, Site, bindings_of, find_pairs, find_sites, find_slopes
 
@@ -80,10 +80,12 @@ class TorchNetwork(nn.Module):
     ----------
     layers : by the Relax variable of the product, in order of computation.
     slopes : by the Relax variable of the PReLU.
+    text : of all operators and what they read, without numbers.
     """
 
     layers: Mapping[str, Layer]
     slopes: Mapping[str, Slope]
+    text: str
 
     def __init__(self, module: tvm.IRModule, builder: Builder = build) -> None:
         """Every layer of ``module`` has a bias (`with_biases`); ``builder`` knows its operators."""
@@ -121,19 +123,21 @@ class TorchNetwork(nn.Module):
         self._constants = nn.ModuleList(program.constants)
         self._apart, self._places = program.steps, program.places
         self._steps = side_by_side(program.steps)
-        self._count = 1 + max(place for step in self._steps for place in step.places)
         if not isinstance(function.body.body, relax.Var):
             raise ModelError("cannot train a network of several results; export it with one")
         self._result = program.places[function.body.body.name]
+        self._scores = program.places[_scores(bindings, function.body.body.name)]
+        self.text = _text(bindings)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self._evaluate(x)[self._result]
+        result: torch.Tensor = evaluate(self._steps, x, (self._result,))[self._result]
         return result
 
     def values(self, x: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Return variables by name, and the result of the network under "".
+        """Return variables by name, and the network's scores under "".
 
-        A product's name stands for its layer: the sum with the bias.
+        Scores are its result, or what a softmax makes the result of: losses have their own. A
+        product's name stands for its layer: the sum with the bias.
 
         Raises
         ------
@@ -143,33 +147,44 @@ class TorchNetwork(nn.Module):
         for name in names:
             if name not in self._places:
                 raise ModelError(f"the network computes no {name!r}; it has {list(self._places)}")
-        values = self._evaluate(x)
-        places = {**{name: self._places[name] for name in names}, "": self._result}
+        places = {**{name: self._places[name] for name in names}, "": self._scores}
+        values = evaluate(self._steps, x, places.values())
         return {name: values[place] for name, place in places.items()}
 
     def operands(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what each layer reads, by its name."""
-        values = self._run(self._apart, x)
-        return {
-            name: values[step.operands[0]]
+        places = {
+            name: step.operands[0]
             for step in self._apart
             for name, layer in self.layers.items()
             if step.compute is layer
         }
+        values = evaluate(self._apart, x, places.values())
+        return {name: values[place] for name, place in places.items()}
 
-    def _evaluate(self, x: torch.Tensor) -> list[Any]:
-        return self._run(self._steps, x)
 
-    def _run(self, steps: Sequence[Step], x: torch.Tensor) -> list[Any]:
-        values: list[Any] = [x, *[None] * (self._count - 1)]
-        for step in steps:
-            made = step.compute(*[values[place] for place in step.operands])
-            if len(step.places) == 1:
-                values[step.places[0]] = made
-            else:
-                for place, value in zip(step.places, made, strict=True):
-                    values[place] = value
-        return values
+def _scores(bindings: Mapping[str, relax.Expr], result: str) -> str:
+    """Return the variable with the scores: the operand of a last softmax over classes."""
+    made = bindings.get(result)
+    while isinstance(made, relax.Var):
+        result, made = made.name, bindings.get(made.name)
+    if isinstance(made, relax.Call) and op_name(made) == "nn.softmax":
+        (operand,) = made.args
+        if isinstance(operand, relax.Var) and int(made.attrs.axis) in (-1, 1):
+            result = operand.name
+    return result
+
+
+def _text(bindings: Mapping[str, relax.Expr]) -> str:
+    """Return what tells networks with the same numbers apart: operators and their attributes."""
+    lines = []
+    for name, expr in bindings.items():
+        text = str(expr)
+        if isinstance(expr, relax.Call):
+            args = ["a number" if is_constant(arg) else str(arg) for arg in expr.args]
+            text = f"{op_name(expr)} of {args}, {expr.attrs}"
+        lines.append(f"{name} = {text}")
+    return "\n".join(lines)
 
 
 def _inside(sites: Iterable[Site], pairs: Iterable[tuple[str, int]]) -> set[str]:

@@ -234,12 +234,15 @@ def test_bad_data_is_told_before_training(folder: Path, capfd: Capture) -> None:
     [
         (("--split", "ftp:2x2"), "--split ftp:2x2: computes what the model does"),
         (("--split", "lcp:2+10%", "--fatten", "auto"), "give one of them"),
-        (("--split", "none"), "--split none: the model would learn its own answers"),
+        (("--split", "lcp:2+0%", "--fatten", "10"), "give one of them"),
+        (("--split", "none"), "untrained: it would learn its own answers"),
         (("--split", "none", "--fatten", "10"), "--fatten goes with --split lcp:N"),
         (("--split", "lcp:2", "--fatten", "thick"), "--fatten thick: neither auto nor percent"),
         (("--split", "lcp:2", "--fatten", "nan"), "--fatten nan: neither auto nor percent"),
         (("--split", "lcp:2", "-o", "split.lcp"), "the name of the trained model ends in .onnx"),
         (("--split", "lcp:2", "-o", "no/split.onnx"), "its folder does not exist"),
+        (("--split", "lcp:2", "-o", f"{'long' * 62}.onnx"), "cannot be written (File name too"),
+        (("--split", "lcp:2", "--data", "long" * 100), "File name too long"),
     ],
 )
 def test_options_that_do_not_go_together(
@@ -266,6 +269,40 @@ def test_pictures_to_train_with_are_none_to_test_with(folder: Path, capfd: Captu
     args = arguments(folder, "untrained.onnx", "no.onnx", 1, "--split", "lcp:2")
     error = refused(capfd, *args, "--test", folder / "data.npz")
     assert error.endswith("the pictures of --data; leave it out, and 10% is held out")
+
+
+def test_a_folder_is_no_file_to_write(folder: Path, capfd: Capture) -> None:
+    (folder / "folder.onnx").mkdir()
+    args = arguments(folder, "untrained.onnx", "folder.onnx", 1, "--split", "lcp:2")
+    assert "folder.onnx: is a folder; give the name of a file" in refused(capfd, *args)
+
+
+def test_a_network_of_one_score(folder: Path, capfd: Capture) -> None:
+    onnx.save(small_classifier(1, SIZE), folder / "score.onnx")
+    args = arguments(folder, "score.onnx", "no.onnx", 1, "--split", "lcp:2")
+    assert "score: its result is one score" in refused(capfd, *args)
+
+
+def test_a_percentage_of_0_is_one(folder: Path, original: str, capfd: Capture) -> None:
+    """Where lcp:2 would be fattened until nothing is lost."""
+    options = ("--split", "lcp:2+0%", "--max-drop", 0, "--json")
+    status, out, err = outcome(capfd, *arguments(folder, original, "thin.onnx", 1, *options))
+    assert status == 0, err
+    values = json.loads(out)
+    assert [stage["name"] for stage in values["stages"]] == ["original", "lcp:2"]
+    assert "points of accuracy are lost, more than the 0 allowed" in values["messages"][-1]
+
+
+def test_from_scratch_a_brief_training_is_measured_as_it_was_trained(
+    folder: Path, capfd: Capture
+) -> None:
+    options = ("--split", "none", "--labels", "--from-scratch", "--json")
+    args = arguments(folder, "untrained.onnx", "brief.onnx", 3, *options)
+    status, out, err = outcome(capfd, *args)
+    assert status == 0, err
+    last = json.loads(out)["history"][-1]
+    assert last["train_accuracy"] > 70
+    assert last["test_accuracy"] > last["train_accuracy"] - 10
 
 
 def test_a_teacher_of_other_classes(folder: Path, capfd: Capture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +191,21 @@ def test_a_picture_that_does_not_decode(tmp_path: Path, labelled: bool) -> None:
     assert refusal(folder, labelled=labelled) == (
         "./data/bee/2.png: not a picture; PNG, JPEG and the like can be read"
     )
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures are not left out in silence."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if Path(path) == inner:
+            raise PermissionError(errno.EACCES, "Permission denied", str(inner))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert refusal(inner, labelled=False) == "./inner: cannot be read (Permission denied)"
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

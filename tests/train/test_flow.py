@@ -13,7 +13,7 @@ import pytest
 from tvm import relax
 from tvm.relax import op as R
 
-from lcp_tvm.errors import InputError, PlanError
+from lcp_tvm.errors import InputError, ModelError, PlanError
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.frontend.export_file import write_onnx
 from lcp_tvm.frontend.onnx import load_onnx
@@ -187,6 +187,57 @@ def test_a_teacher_of_another_form_teaches_its_answers() -> None:
     result = train_network(trained(), recipe, *UNLABELLED, settings, teacher=other)
     assert result.history[0].logits > 0
     assert result.history[0].features == 0
+
+
+def test_a_teacher_sees_the_same_pictures_and_has_the_same_labels() -> None:
+    recipe, settings = Recipe(branches=2, labels=True), replace(SETTINGS, epochs=1)
+    named = replace(untrained(), labels=("upright", "lying"))
+    others = {
+        "the teacher wants other pictures": replace(
+            named, preprocess=replace(PREPROCESS, mean=(0.1,))
+        ),
+        "the teacher's labels are others": replace(named, labels=("lying", "upright")),
+    }
+    for message, teacher in others.items():
+        with pytest.raises(InputError, match=message):
+            train_network(named, recipe, TRAINING, TEST, settings, teacher=teacher)
+
+
+def test_branches_do_not_learn_their_own_answers_and_grow_no_fatter() -> None:
+    settings = replace(SETTINGS, epochs=1)
+    recipe = Recipe(branches=2, labels=True)
+    split = train_network(untrained(), recipe, TRAINING, TEST, settings).network
+    with pytest.raises(InputError, match="has 2 branches already: it would learn its own"):
+        train_network(split, Recipe(branches=2), *UNLABELLED, settings)
+    with pytest.raises(InputError, match="has 2 branches already, which stay as wide as they are"):
+        train_network(split, replace(recipe, fatten=10), TRAINING, TEST, settings)
+
+
+def test_a_network_without_layers() -> None:
+    net = replace(
+        untrained(), module=Floats(1, 1, 8, 8).build(lambda f: f.emit(R.reshape(f.x, (1, 64))))
+    )
+    with pytest.raises(ModelError, match="tiny: no convolution or dense layer to be trained"):
+        train_network(net, Recipe(branches=None, labels=True), TRAINING, TEST, SETTINGS)
+
+
+def test_of_widths_that_all_lose_too_much_the_most_accurate_is_taken() -> None:
+    recipe = Recipe(branches=2, labels=True, max_drop=-100, max_fatten=30)
+    result = train_network(untrained(), recipe, TRAINING, TEST, replace(SETTINGS, epochs=2))
+    best = max(result.stages[1:], key=lambda stage: stage.accuracy)
+    parameters = sum(weight.numel() for weight in to_torch(result.network.module).parameters())
+    assert parameters == best.parameters
+    said = f"{best.name} is the most accurate, so it is what goes on"
+    assert (said in result.network.messages) == (best != result.stages[-1])
+
+
+def test_parameters_are_counted_as_numbers_whatever_their_bytes() -> None:
+    recipe = Recipe(branches=None, qat=True)
+    settings = replace(SETTINGS, epochs=1)
+    quantised = train_network(trained(), recipe, *UNLABELLED, settings)
+    labelled = Recipe(branches=None, labels=True)
+    again = train_network(quantised.network, labelled, TRAINING, TEST, settings)
+    assert len({stage.parameters for stage in (*quantised.stages, *again.stages)}) == 1
 
 
 class StopAfter(Watch):

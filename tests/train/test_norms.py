@@ -103,24 +103,37 @@ def test_branches_have_norms_of_their_own(pictures: Any) -> None:
 
 
 def test_training_from_scratch_begins_as_lcp_says(module: tvm.IRModule, pictures: Any) -> None:
-    """Section 4.1: normal weights of deviation 4e-2, biases 0; norms leave products as they are."""
+    """Section 4.1: normal weights of deviation 4e-2, biases 0."""
     network = to_torch(module)
     add_norms(network, pictures)
-    reset(network, seed=3)
+    reset(network, 3, pictures)
     assert network.layers["deep"].weight.std().item() == pytest.approx(4e-2, rel=0.2)
     for layer in network.layers.values():
         assert not layer.bias.any()
         if layer.norm is not None:
             assert torch.all(layer.norm.gamma == 1)
-            assert torch.all(layer.norm.variance == 1)
-            assert not layer.norm.mean.any()
+
+
+def test_norms_from_scratch_have_the_statistics_of_pictures(
+    module: tvm.IRModule, pictures: Any
+) -> None:
+    """So that what is measured after few steps is what was trained."""
+    network = to_torch(module)
+    add_norms(network, pictures)
+    reset(network, 3, pictures[:100])
+    statistics = {name: layer.norm.momentum for name, layer in network.layers.items() if layer.norm}
+    assert set(statistics.values()) == {0.1}
+    with torch.no_grad():
+        trained = network.train()(pictures[:100])
+        measured = network.eval()(pictures[:100])
+    torch.testing.assert_close(measured, trained, rtol=0.02, atol=1e-3)
 
 
 def test_the_seed_alone_says_where_training_begins(module: tvm.IRModule) -> None:
     def weights(seed: int) -> Any:
         network = to_torch(module)
         torch.rand(seed)  # nobody else's numbers count
-        reset(network, seed)
+        reset(network, seed, torch.zeros(1, 3, 8, 8))
         return network.layers["wide"].weight
 
     assert torch.equal(weights(3), weights(3))
@@ -130,7 +143,7 @@ def test_the_seed_alone_says_where_training_begins(module: tvm.IRModule) -> None
 def test_slopes_begin_anew_too() -> None:
     slopes = relax.const([0.5, 0.125, 2.0], "float32")
     network = to_torch(Floats(1, 3, 4, 4).build(lambda floats: R.nn.prelu(floats.x, slopes)))
-    reset(network, seed=3)
+    reset(network, 3, torch.zeros(1, 3, 4, 4))
     (prelu,) = network.slopes.values()
     assert prelu.weight.tolist() == [0.25] * 3
 

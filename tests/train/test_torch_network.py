@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import weakref
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from tests.train.float_modules import one_by_one
 
 torch = pytest.importorskip("torch")
 
+from lcp_tvm.train import fingerprint  # noqa: E402
 from lcp_tvm.train.norms import add_norms  # noqa: E402
 from lcp_tvm.train.torch_network import to_relax, to_torch  # noqa: E402
 from tests.train.onnx_in_torch import OnnxInTorch  # noqa: E402
@@ -65,6 +68,67 @@ def test_outputs_are_those_of_onnxruntime(name: str, branches: int) -> None:
     module, x = module_of(name, branches), random_input(SHAPE)
     found = to_torch(module)(torch.from_numpy(x)).detach().numpy()
     closely(found, one_by_one(module, x))
+
+
+def test_scores_are_what_a_last_softmax_reads() -> None:
+    """Losses have a softmax of their own; one of another axis, or inside, is the network's."""
+
+    def ends_with(*axes: int) -> Any:
+        def body(f: Floats) -> Any:
+            h = f.emit(R.reshape(f.conv(f.x, 2, 3, "conv"), (1, 128)))
+            h = f.emit(R.matmul(h, relax.const(f.normal(128, 5))), "scores")
+            for axis in axes:
+                h = f.emit(R.nn.softmax(h, axis))
+            return h
+
+        return to_torch(Floats(1, 1, 8, 8).build(body))
+
+    x = torch.from_numpy(random_input((3, 1, 8, 8)))
+    plain = ends_with()(x)
+    for net in (ends_with(), ends_with(1), ends_with(-1)):
+        torch.testing.assert_close(net.values(x, [])[""], plain)
+    torch.testing.assert_close(ends_with(1)(x), plain.softmax(1))
+    torch.testing.assert_close(ends_with(1, 1).values(x, [])[""], plain.softmax(1))
+
+
+def test_values_live_until_their_last_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a network takes the memory of its widest place, not of all."""
+    living: list[int] = []
+
+    def body(f: Floats) -> Any:
+        h = f.x
+        for _ in range(20):
+            h = f.relu(h)
+        return h
+
+    network = to_torch(Floats(1, 1, 8, 8).build(body))
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def relu(x: Any) -> Any:
+        made = x.clone()
+        alive.add(made)
+        living.append(len(alive))
+        return made
+
+    network._steps = [replace(step, compute=relu) for step in network._steps]
+    network(torch.zeros(2, 1, 8, 8))
+    assert len(living) == 20
+    assert max(living) == 2
+
+
+def test_networks_of_equal_numbers_are_told_apart_by_operators() -> None:
+    def body(activation: Any) -> Any:
+        return lambda f: f.emit(activation(f.conv(f.x, 2, 3, "conv")), "active")
+
+    nets = [
+        to_torch(Floats(1, 1, 8, 8).build(body(activation)))
+        for activation in (R.nn.relu, R.nn.relu, R.tanh, lambda x: R.nn.leakyrelu(x, 0.1),
+                           lambda x: R.nn.leakyrelu(x, 0.2), lambda x: R.clip(x, 0, 1),
+                           lambda x: R.clip(x, 0, 6))
+    ]  # fmt: skip
+    prints = [fingerprint.of_network(net) for net in nets]
+    assert prints[0] == prints[1]
+    assert len(set(prints[1:])) == len(prints) - 1
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class TinyNetwork(TorchNetwork):
 
     def __init__(self, seed: int, width: int = 4) -> None:
         nn.Module.__init__(self)
+        self.text = "tiny"
         random = torch.Generator().manual_seed(seed)
         self.branches = nn.ModuleDict(
             {f"b{branch}_relu": _branch(width, random) for branch in range(2)}
