@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tvm
 from tvm import relax
+from tvm.relax.backend.utils import has_leaking_intermediate_variables
 from tvm.relax.transform import (
     FuseOpsByPattern,
     FusionPattern,
@@ -63,6 +64,8 @@ def _fusion_pattern(
     composite: Composite, config: VtaConfig, refusals: dict[str, str]
 ) -> FusionPattern:
     def check(context: PatternCheckContext) -> bool:
+        if has_leaking_intermediate_variables(context):
+            return False  # of what is fused only the result is stored
         match: Match = dict(context.annotated_expr)
         name = _bound_name(context, match["anchor"])
         layer = composite.read(match, name)

@@ -54,7 +54,9 @@ def find_points(graph: Graph) -> Points:
         else:
             continue
         integer.add(name)
-    return Points(tuple(quantised), {name: scales.root(name) for name in integer})
+    roots = {scales.root(name) for name in quantised}
+    scale_of = {name: scales.root(name) for name in integer if scales.root(name) in roots}
+    return Points(tuple(quantised), scale_of)
 
 
 def _wanted(graph: Graph) -> set[str]:

@@ -28,19 +28,26 @@ from lcp_tvm.vta.layer import (
 
 Match = Mapping[str, relax.Expr]
 
+MOST_SHIFT = 6
+"""To the left, by a factor that is an int8 number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """A pattern whose parts have names, and the reader of a match.
-
-    ``read(match, name)`` returns None for a match that is not what it should be (a reshape
-    that does not flatten, say); other patterns may then fit.
-    """
+    """A pattern whose parts have names, and the reader of a match."""
 
     name: str
     pattern: DFPattern
     parts: Mapping[str, DFPattern]
-    read: Callable[[Match, str], Layer | None]
+    reader: Callable[[Match, str], Layer | None]
+
+    def read(self, match: Match, name: str) -> Layer | None:
+        """Return the layer of that name that a match is.
+
+        None where it is not what it should be (a reshape that does not flatten, say); other
+        patterns may then fit.
+        """
+        return self.reader(match, name) if _adds_to_channels(match) else None
 
 
 def composites() -> list[Composite]:
@@ -197,6 +204,15 @@ def _requantise(match: Match) -> Requantise:
     return Requantise(_scalar(match, "shift", 0), max(low, -128), min(high, 127), slope)
 
 
+def _adds_to_channels(match: Match) -> bool:
+    """Say whether what is added is one number for each channel, or one for all, if anything."""
+    if "bias" not in match:
+        return True
+    rank, shape = len(shape_of(match["anchor"])), shape_of(match["bias"])
+    aligned = (1,) * (rank - len(shape)) + shape
+    return all(size == 1 for axis, size in enumerate(aligned) if axis != 1)
+
+
 def _bias(match: Match, channels: int) -> np.ndarray:
     if "bias" not in match:
         return np.zeros(channels, dtype=np.int32)
@@ -340,10 +356,10 @@ def _read_add(match: Match, name: str) -> Layer | None:
     data, target = match["data"], shape_of(match["anchor"])
     skip = _skip_shift(match, target)
     fits = _is_int8(data) and shape_of(data) == target and len(target) in (2, 4)
-    if not fits or isinstance(skip, str):
-        return None
-    factor = 1 << _scalar(match, "data_shift", 0)
-    return _diagonal(match, name, "add", plane_of(target), factor, skip)
+    shift = _scalar(match, "data_shift", 0)
+    if not fits or isinstance(skip, str) or (shift > MOST_SHIFT and not skip):
+        return None  # the form that shifts the other operand fits then, whichever comes first
+    return _diagonal(match, name, "add", plane_of(target), 1 << shift, skip)
 
 
 def _read_mean(match: Match, name: str) -> Layer | None:

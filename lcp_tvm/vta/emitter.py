@@ -13,7 +13,7 @@ import numpy as np
 
 from lcp_tvm.vta.config import VtaConfig
 from lcp_tvm.vta.isa import Alu, AluOp, Gemm, Instruction, Load, Memory, Store
-from lcp_tvm.vta.nest import Nest
+from lcp_tvm.vta.nest import ONE, Dim, Nest
 from lcp_tvm.vta.pooling import PoolStep
 from lcp_tvm.vta.step import Range, Section, Space, Step
 from lcp_tvm.vta.transfers import Transfer
@@ -163,7 +163,7 @@ class Emitter:
         bases = np.array([acc.start, inputs.start, weights.start], dtype=np.int32)
         uops = nest.uops + bases
         begin = self.micro_ops(uops)
-        outer, inner = nest.outer, nest.inner
+        outer, inner = _loops(nest)
         gemm = Gemm(
             False, begin, begin + len(uops), outer.size, inner.size,
             outer.dst, inner.dst, outer.src, inner.src, outer.wgt, inner.wgt,
@@ -180,7 +180,7 @@ class Emitter:
         """Combine accumulator elements of two ranges."""
         uops = nest.uops + np.array([dst.start, src.start, 0], dtype=np.int32)
         begin = self.micro_ops(uops)
-        outer, inner = nest.outer, nest.inner
+        outer, inner = _loops(nest)
         alu = Alu(
             op, begin, begin + len(uops), outer.size, inner.size,
             outer.dst, inner.dst, outer.src, inner.src, False, 0,
@@ -191,3 +191,9 @@ class Emitter:
         """Pool accumulator elements into outputs that are zero."""
         for step in steps:
             self.alu_pairs(step.op, step.nest, source if step.in_place else output, source)
+
+
+def _loops(nest: Nest) -> tuple[Dim, Dim]:
+    """Return both loops; the strides of one that turns once count for nothing and may not fit."""
+    outer, inner = (dim if dim.size > 1 else ONE for dim in (nest.outer, nest.inner))
+    return outer, inner

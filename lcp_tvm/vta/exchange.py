@@ -129,8 +129,10 @@ def _divided(layer: Conv, config: VtaConfig) -> Exchange | None:
     room = config.wgt_depth - 1 - GATHERED
     terms = inputs + bias
     resident = terms <= room
-    chunks = spans(terms, terms if resident else room // 2)
     slot = (config.inp_depth - 2 - SPREAD) // 2
+    if room < 2 or slot < 1:
+        return None
+    chunks = spans(terms, terms if resident else room // 2)
     most = config.acc_depth // 2
     for parts in range(1, chunks[0].size + 1):
         part = ceil(chunks[0].size / parts)

@@ -53,6 +53,22 @@ def test_an_activation_may_come_first(op: Any) -> None:
     assert np.mean((found - expected) ** 2) < 0.01 * np.mean(expected**2)
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_sum_and_its_activation_apart_from_convolutions(pooled: bool) -> None:
+    def body(f: Floats) -> Any:
+        left, right = (f.relu(f.conv(f.x, 4, 3, name)) for name in ("left", "right"))
+        if pooled:
+            left, right = (f.emit(R.nn.max_pool2d(x, (2, 2), (2, 2))) for x in (left, right))
+        return f.relu(f.emit(R.add(left, right)))
+
+    float_network = network(Floats(1, 3, 8, 8).build(body))
+    quantised = quantise(float_network, pictures(8, 3, 8, 8))
+    x = pictures(1, 3, 8, 8, seed=2)
+    (expected,) = evaluate(float_network.module, x)
+    (found,) = evaluate(lower_qdq(quantised.module), x)
+    assert np.mean((found - expected) ** 2) < 0.01 * np.mean(expected**2)
+
+
 def test_all_results_of_a_network_follow_it() -> None:
     """A detector's two maps, one computed from the other."""
 

@@ -48,6 +48,19 @@ def test_a_sum_of_activations_gives_them_one_scale() -> None:
     assert points.scale_of["start"] == points.scale_of["middle"] != points.scale_of["end"]
 
 
+def test_a_sum_that_only_its_activation_reads_has_no_scale() -> None:
+    """Nothing of it is stored, so that no format is chosen for it."""
+
+    def body(f: Floats) -> Any:
+        x = f.relu(f.conv(f.x, 4, 1, "first"), "start")
+        total = f.emit(R.add(f.emit(R.nn.max_pool2d(x)), f.emit(R.nn.max_pool2d(x))), "sum")
+        return f.relu(total, "end")
+
+    _, points = points_of(body, 1, 3, 4, 4)
+    assert "sum" not in points.scale_of
+    assert set(points.quantised) <= set(points.scale_of)
+
+
 def test_concat_gives_its_inputs_one_scale_through_pooling() -> None:
     def body(f: Floats) -> Any:
         x = f.relu(f.conv(f.x, 4, 1, "first"), "start")

@@ -58,6 +58,36 @@ def test_neighbours_become_one_program() -> None:
     assert partition.reasons == ()
 
 
+def test_a_convolution_that_others_read_too_is_apart_from_its_pool() -> None:
+    """As in every U-Net; both are results here."""
+
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        x = conv(emit, params[0], (16, 16))
+        return emit(relax.Tuple([emit(R.nn.max_pool2d(x, (2, 2), (2, 2))), x]))
+
+    partition = partition_vta(builders.module_of({"x": (1, 16, 8, 8)}, body), PYNQ)
+    assert kinds(partition) == {"vta_0": ["conv2d", "max_pool2d"]}
+    assert partition.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "ours"),
+    [((1, 16, 1, 1), True), ((16, 1, 1), True), ((), True), ((1, 1, 1, 16), False),
+     ((1, 1, 4, 4), False), ((1, 16, 4, 16), False), ((16,), False)],
+)  # fmt: skip
+def test_what_is_added_to_a_sum_is_one_number_a_channel(shape: tuple[int, ...], ours: bool) -> None:
+    """Other constants stay on the CPU, even those with as many numbers as there are channels."""
+
+    def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
+        left, right = (emit(R.astype(x, "int32")) for x in params)
+        acc = emit(R.add(emit(R.add(left, right)), builders.int32(RNG.integers(-9, 9, shape))))
+        return builders.requantise(emit, acc, 1, -128, 127)
+
+    operands = dict.fromkeys("xy", (1, 16, 4, 16) if shape != (1, 1, 4, 4) else (1, 16, 4, 4))
+    partition = partition_vta(builders.module_of(operands, body), PYNQ)
+    assert (kinds(partition) == {"vta_0": ["add"]}) == ours
+
+
 def test_depthwise_is_in_one_program_with_its_neighbours() -> None:
     def body(emit: builders.Emit, params: list[relax.Var]) -> relax.Expr:
         x = conv(emit, params[0], (16, 16))

@@ -296,7 +296,7 @@ def test_dense_of_a_flattened_or_flat_tensor(
     check(builders.dense(rng, source, channels, shift=10), rng)
 
 
-@pytest.mark.parametrize("shifts", [(0, 0), (2, 0), (0, 5), (6, 6), (1, 10)])
+@pytest.mark.parametrize("shifts", [(0, 0), (2, 0), (0, 5), (6, 6), (1, 10), (7, 0), (8, 0)])
 @pytest.mark.parametrize("source", [(16, 8, 8), (70, 13, 5), (64, 56, 56)])
 def test_addition(
     source: tuple[int, int, int], shifts: tuple[int, int], rng: np.random.Generator
@@ -392,6 +392,24 @@ def test_max_pooling_of_resnet_and_squeezenet(rng: np.random.Generator) -> None:
         (64, 54, 54), (3, 3), stride=(2, 2), padding=(0, 0, 0, 0), ceil_mode=True
     )
     check(squeezenet, rng)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"), [((9, 700), 1, (4, 3)), ((300, 300), 2, (50, 50))]
+)
+def test_rows_that_are_skipped_may_be_longer_than_a_stride_field(
+    size: tuple[int, int], kernel: int, stride: tuple[int, int], rng: np.random.Generator
+) -> None:
+    nothing = (0, 0, 0, 0)
+    module = builders.max_pool(
+        (16, *size), (kernel, kernel), stride=stride, padding=nothing, ceil_mode=False
+    )
+    check(module, rng)
+
+
+@pytest.mark.parametrize("changes", [{"log_wgt_buff_size": 14}, {"log_inp_buff_size": 10}])
+def test_dense_layers_with_small_buffers(changes: dict[str, int], rng: np.random.Generator) -> None:
+    check(builders.dense(rng, (16,), 10, shift=8), rng, replace(NO_ARM, **changes))
 
 
 def test_a_longer_hazard_distance_is_kept(rng: np.random.Generator) -> None:
