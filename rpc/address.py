@@ -19,6 +19,21 @@ def parse_address(text: str) -> Address:
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not colon or not host or not port.isascii() or not port.isdigit():
         raise InputError(f"address {text!r}: must be HOST:PORT, for example 192.168.2.99:9090")
+    check_host(host)
     if not 1 <= int(port) <= 65535:
         raise InputError(f"address {text!r}: the port must be 1 to 65535")
     return host, int(port)
+
+
+def check_host(host: str) -> None:
+    """See that a host's name is one.
+
+    Raises
+    ------
+    InputError
+        A part between its dots is empty or too long.
+    """
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise InputError(f"host {host[:60]!r}: a part of its name is empty or too long") from error

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tvm.rpc.tracker import TrackerServerHandler
 
 from lcp_tvm.errors import InputError
+from lcp_tvm.rpc.address import check_host
 
 READY_LINE = "lcp-tvm tracker listening on"
 """Printed with ``HOST:PORT`` once the port listens."""
@@ -29,6 +30,7 @@ def serve(host: str, port: int, *, on_ready: Callable[[str, int], None]) -> None
     InputError
         The address cannot be bound.
     """
+    check_host(host)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)

@@ -74,6 +74,8 @@ def parse_cluster(values: Mapping[str, object], where: str, name: str = "cluster
     if "gateway" in values:
         table = _Table(top.table("gateway"), f"{where}: gateway", _DEVICE)
         gateway = _device(table, table.text("name", default="gateway"), *_addresses(table, 1))
+        if gateway.name in {device.name for device in devices}:
+            raise InputError(f"{table.where}: name {gateway.name!r} is a device's; give another")
     return Cluster(
         name=top.text("name", default=name),
         devices=tuple(devices),
@@ -190,7 +192,7 @@ class _Table:
         """Return one of some strings."""
         value = self._required(key)
         if not isinstance(value, str) or value not in choices:
-            hint = _closest(str(value), choices)
+            hint = _closest(value if isinstance(value, str) else "", choices)
             raise InputError(f"{self.where}: {key} is {_shown(value)}, which is unknown; {hint}")
         return value
 

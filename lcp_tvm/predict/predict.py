@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lcp_tvm.errors import InputError
 from lcp_tvm.plan.pieces import find_reads
-from lcp_tvm.plan.plan import Plan, Policy
+from lcp_tvm.plan.plan import Cost, Plan, Policy
 from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.flow import FlowSimulation
 from lcp_tvm.predict.lock_step import LockStepSimulation
@@ -84,7 +84,7 @@ def predict(
         links=_links(simulation, cluster),
         messages=simulation.links.messages,
         devices=_devices(simulation, plan, cluster, makespan),
-        notes=(*batch_notes(plan), *shortage(plan, cluster)),
+        notes=(*batch_notes(plan), *_unknown_costs(plan), *shortage(plan, cluster)),
         spans=tuple(simulation.spans or ()),
     )
 
@@ -92,6 +92,15 @@ def predict(
 def batch_notes(plan: Plan) -> list[str]:
     """Say what a frame is where it is not one picture."""
     return [f"a frame is {plan.batch} pictures, computed together"] if plan.batch > 1 else []
+
+
+def _unknown_costs(plan: Plan) -> list[str]:
+    """Say which functions count for nothing, as those of operators that no split knows."""
+    return [
+        f"what {name} costs is not known, so it is taken for nothing: times are too short"
+        for name, function in plan.functions.items()
+        if function.cost == Cost()
+    ]
 
 
 def _links(simulation: FlowSimulation, cluster: Cluster) -> dict[tuple[str, str], int]:

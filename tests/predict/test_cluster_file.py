@@ -142,6 +142,8 @@ def test_deepthings_holds_its_edge_devices_to_one_core() -> None:
         ("speed = 1.5", "speed = nan", "speed is nan, not a number"),
         ("speed = 1.5", f"speed = 1{'0' * 400}", "not a number from 0.001 to 1000"),
         ("speed = 1.5", f"speed = 0x{'f' * 5000}", "speed is a huge number, not a number from"),
+        ('"rpi3"', f"0x{'f' * 5000}", "kind is a huge number, which is unknown; allowed are rpi3"),
+        ('kind = "x86"', 'kind = "x86"\nname = "rpi3-0"', "gateway: name 'rpi3-0' is a device's"),
         ("[2, 0]", f"[0x{'f' * 5000}]", "source a huge number is not a device"),
         ("clock_mhz = 1800", "clock_mhz = '2G'", "clock_mhz is '2G', not a number"),
         ("switched", "wifi", "medium is 'wifi', which is unknown; allowed are shared, switched"),

@@ -17,3 +17,9 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 def test_malformed_addresses(text: str) -> None:
     with pytest.raises(InputError, match="address"):
         parse_address(text)
+
+
+@pytest.mark.parametrize("host", ["192.168..1", "a" * 64, f"b.{'a' * 64}.c"])
+def test_names_that_no_host_has(host: str) -> None:
+    with pytest.raises(InputError, match=f"host '{host[:60]}.*': a part of its name is empty or"):
+        parse_address(f"{host}:9090")
