@@ -19,6 +19,7 @@ from lcp_tvm.relay_passes.recognise_clip import recognise_clip
 from lcp_tvm.relay_passes.recognise_pad import recognise_pad
 from lcp_tvm.relay_passes.recognise_pooling import recognise_pooling
 from lcp_tvm.relay_passes.recognise_reshape import recognise_reshape
+from lcp_tvm.relay_passes.recognise_split import recognise_split
 from lcp_tvm.relay_passes.recognise_sum import recognise_sum
 from lcp_tvm.relay_passes.remove_identity import remove_identity
 
@@ -30,6 +31,7 @@ def clean_up() -> list[tvm.transform.Pass]:
         remove_identity,
         recognise_clip,
         recognise_pad,
+        recognise_split,
         recognise_sum,
         recognise_pooling,
         recognise_reshape,  # after pooling, which makes reshapes

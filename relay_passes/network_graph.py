@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from lcp_tvm.errors import PlanError
+from lcp_tvm.errors import ModelError, PlanError
 from lcp_tvm.plan.box import Box, full_box
 from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, straight_line
 
@@ -68,9 +68,14 @@ ANCHORS = frozenset(
 """Operators that papers count as layers; what follows up to the next one belongs to them."""
 
 
-def _flattens(node: Node) -> bool:
-    """Whether a node has no rows and columns left."""
-    return node.op in ("reshape", "flatten") and len(node.shape) < 4
+GLOBAL = frozenset(("mean", "sum", "max", "nn.softmax"))
+"""Operators that may need all rows and columns of a map."""
+
+
+def _ends_maps(node: Node) -> bool:
+    """Whether a node has no rows and columns left, or needs all of them."""
+    flattens = node.op in ("reshape", "flatten") and len(node.shape) < 4
+    return flattens or (node.op in GLOBAL and len(node.shape) == 4)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +103,7 @@ class NetworkGraph:
         return tuple(found)
 
     def layer_ends(self) -> tuple[int, ...]:
-        """Return the cuts that end a layer: the last one before the next layer or flattening.
+        """Return the cuts that end a layer: the last one before the next layer or the maps' end.
 
         The first has no layer before it: it is the input, or what quantising makes of it.
         """
@@ -106,7 +111,7 @@ class NetworkGraph:
         ends: dict[int, int] = {}
         for cut, after in zip(cuts, (*cuts[1:], None), strict=True):
             between = self.nodes[cut + 1 : after + 1] if after is not None else ()
-            if after is None or any(n.is_anchor or _flattens(n) for n in between):
+            if after is None or any(n.is_anchor or _ends_maps(n) for n in between):
                 ends.setdefault(self.layers_before(cut), cut)
         return tuple(ends.values())
 
@@ -127,7 +132,7 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
     PlanError
         A value is no tensor of known shape.
     ModelError
-        The network has control flow.
+        The network has control flow, or computes nothing.
     """
     main, bindings = straight_line(module)
     nodes: list[Node] = []
@@ -165,6 +170,8 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
             for place, leaf in enumerate(operands_of(value))
         ]
         add(binding.var, value.op.name.removeprefix("relax."), operands, value)
+    if len(nodes) == len(main.params):
+        raise ModelError("the network computes nothing: its result is its input")
     users: list[list[int]] = [[] for _ in nodes]
     for node in nodes:
         for operand in node.operands:

@@ -17,7 +17,7 @@ from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import Range, box_shape, full_box
 from lcp_tvm.plan.plan import GATEWAY, Region
 from lcp_tvm.relay_passes.grid import even_ranges
-from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, Node
+from lcp_tvm.relay_passes.network_graph import GLOBAL, Constant, NetworkGraph, Node
 from lcp_tvm.relay_passes.piece import Part, Piece, carve
 from lcp_tvm.relay_passes.split import Split, SplitBuilder, computed_outputs, whole
 
@@ -71,14 +71,11 @@ def fusible_ends(graph: NetworkGraph) -> tuple[int, ...]:
     """
     ends = []
     for end in graph.layer_ends():
-        if any(len(node.shape) < 4 or node.op in _GLOBAL for node in graph.nodes[: end + 1]):
+        if any(len(node.shape) < 4 or node.op in GLOBAL for node in graph.nodes[: end + 1]):
             break
         if graph.layers_before(end) and len(graph.nodes[end].shape) == 4:
             ends.append(end)
     return tuple(ends)
-
-
-_GLOBAL = frozenset(("mean", "sum", "max", "nn.softmax"))
 
 
 def end_at_depth(graph: NetworkGraph, depth: int) -> int:
@@ -96,8 +93,8 @@ def _best_end(graph: NetworkGraph, grid: tuple[int, int]) -> int:
     ends = fusible_ends(graph)
     if not ends:
         raise PlanError(
-            "ftp: the network has no layers that can be fused; it begins with an operator "
-            "that needs its whole input"
+            "ftp: the network has no layers that can be fused; none ends in a map before an "
+            "operator that needs its whole input"
         )
     total = carve(graph, whole(graph, graph.outputs), graph.inputs).macs
 

@@ -74,7 +74,9 @@ def split_strips(
 def _last_end(graph: NetworkGraph) -> int:
     ends = fusible_ends(graph)
     if not ends:
-        raise PlanError("strips: the network begins with an operator that needs its whole input")
+        raise PlanError(
+            "strips: no layer ends in a map before an operator that needs its whole input"
+        )
     return ends[-1]
 
 

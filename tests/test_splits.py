@@ -16,6 +16,8 @@ from lcp_tvm.compiler import Compiled, compile_network
 from lcp_tvm.executor import load_local
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network
+from lcp_tvm.predict.cluster_file import load_cluster
+from lcp_tvm.predict.predict import predict
 from lcp_tvm.quantise import quantise
 from lcp_tvm.relay_passes.lcp_branches import split_lcp_network
 from lcp_tvm.split_text import parse_split
@@ -209,12 +211,13 @@ def test_a_network_of_operators_that_no_split_knows_is_one_task(tmp_path: Path) 
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         [
-            helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
-            helper.make_node("Add", ["a", "b"], ["y"]),
+            helper.make_node("TopK", ["x", "two"], ["a", "places"], axis=1),
+            helper.make_node("Neg", ["a"], ["y"]),
         ],
         "net",
         [info("x", TensorProto.FLOAT, [1, 4, 12, 12])],
         [info("y", TensorProto.FLOAT, [1, 2, 12, 12])],
+        [helper.make_tensor("two", TensorProto.INT64, [1], [2])],
     )
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "n.onnx")
@@ -222,4 +225,7 @@ def test_a_network_of_operators_that_no_split_knows_is_one_task(tmp_path: Path) 
     assert [task.function for task in compiled.plan.tasks] == ["network"]
     x = np.random.default_rng(0).normal(size=(1, 4, 12, 12)).astype(np.float32)
     (y,) = load_local(module.code for module in compiled.modules).run(compiled.plan, x)
-    np.testing.assert_array_equal(y, x[:, :2] + x[:, 2:])
+    np.testing.assert_array_equal(y, np.sort(-x, axis=1)[:, :2])
+    cluster = load_cluster(Path(__file__).parents[1] / "examples" / "clusters" / "rpi3.toml")
+    (note,) = predict(compiled.plan, cluster).notes
+    assert note.startswith("what network costs is not known")

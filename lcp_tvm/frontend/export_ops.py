@@ -5,6 +5,7 @@ A converter gets the graph, the name its result must have, and the call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import onnx
@@ -115,9 +116,21 @@ def _pool(op_type: str, layout: str) -> Converter:
                     f"cannot export {out} = {call.op.name}: ceil_mode together with "
                     f"count_include_pad has no agreed meaning"
                 )
+        operands = _operands(graph, call)
+        if any(pad >= side for pad, side in zip(pads, [*attrs.pool_size] * 2, strict=True)):
+            if op_type != "MaxPool":
+                raise ModelError(
+                    f"cannot export {out} = {call.op.name}: pads {pads} are as large as the window"
+                )
+            # More than ONNX lets a pool pad itself.
+            lowest = graph.constant(-math.inf, str(call.ty.dtype))
+            begins, ends = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+            widths = graph.constant([0, 0, *begins, 0, 0, *ends], "int64")
+            operands = [graph.node("Pad", [*operands, widths, lowest], out=graph.fresh(out))]
+            pads = [0] * len(pads)
         return graph.node(
             op_type,
-            _operands(graph, call),
+            operands,
             out=out,
             kernel_shape=list(attrs.pool_size),
             strides=list(attrs.strides),

@@ -68,6 +68,9 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "matmul": lambda x: op.matmul(x, const(np.ones((6, 2)))),
     "max": lambda x: op.max(x, axis=[1]),
     "max_pool2d": lambda x: op.nn.max_pool2d(x, (3, 2), (2, 1), (1, 0, 1, 1)),
+    "max_pool2d with pads as wide as its window": lambda x: op.nn.max_pool2d(
+        x, (2, 2), (4, 4), (1, 1, 2, 2), (2, 2)
+    ),
     "max_pool2d ceil": lambda x: op.nn.max_pool2d(x, (3, 3), (2, 2), ceil_mode=True),
     "maximum": lambda x: op.maximum(x, const(0.25)),
     "mean": lambda x: op.mean(x, axis=[2, 3], keepdims=True),

@@ -17,6 +17,7 @@ from lcp_tvm.errors import InputError, LcpError, ModelError
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network, Preprocess
+from lcp_tvm.relay_passes.network_graph import read_graph
 from tests.frontend.models import model, random_input, run, save
 from tests.networks import light_network, resnet18
 
@@ -388,6 +389,20 @@ def test_a_network_that_returns_its_input(tmp_path: Path) -> None:
     proto = model(nodes)
     network = load_onnx(save(proto, tmp_path))
     assert network.module["main"].body.body.name == "y"
+    assert_computes(network, proto)
+    with pytest.raises(ModelError, match="the network computes nothing: its result is its input"):
+        read_graph(network.module)
+
+
+def test_parts_of_a_split_are_slices(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Split", ["x", "sizes"], ["a", "b", "c"], axis=-2),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Concat", ["d", "a"], ["y"], axis=2),
+    ]
+    proto = model(nodes, {"sizes": np.int64([3, 1, 4])})
+    network = load_onnx(save(proto, tmp_path))
+    assert ops(network) == ["strided_slice", "strided_slice", "nn.relu", "concat"]
     assert_computes(network, proto)
 
 

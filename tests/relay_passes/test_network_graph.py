@@ -13,6 +13,7 @@ from tvm.relax import op as R
 
 from lcp_tvm.errors import PlanError
 from lcp_tvm.relay_passes.network_graph import Constant, NetworkGraph, read_graph
+from lcp_tvm.relay_passes.split_ftp import fusible_ends
 from tests.relay_passes.spatial_networks import Net, networks
 
 
@@ -117,6 +118,17 @@ def test_a_flattening_ends_the_layer_before_it() -> None:
 
     graph = graph_of(body)
     assert names(graph, graph.layer_ends()) == ["image", "nn.relu"]
+
+
+def test_a_softmax_of_maps_ends_the_layer_before_it() -> None:
+    """It may need all rows and columns, where the convolution does not."""
+
+    def body(net: Net, h: Any) -> Any:
+        return net.builder.emit(R.nn.softmax(net.conv(net.conv(h, 4), 4), axis=1))
+
+    graph = graph_of(body)
+    assert names(graph, graph.layer_ends()) == ["image", "nn.relu", "nn.relu"]
+    assert names(graph, fusible_ends(graph)) == ["nn.relu", "nn.relu"]
 
 
 @pytest.mark.parametrize("integer", [False, True], ids=["float", "int8"])
