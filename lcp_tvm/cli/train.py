@@ -107,6 +107,14 @@ HELD_OUT = 0.1
     help="The highest of the training.",
 )
 @click.option(
+    "--temperature",
+    metavar="T",
+    type=Number(1, 100),
+    default=4.0,
+    show_default=True,
+    help="Softens a teacher's answers; 1 leaves them as they are.",
+)
+@click.option(
     "--augment",
     type=click.Choice(("none", "shift", "mirror", "shift+mirror")),
     default="shift",
@@ -162,6 +170,7 @@ def train_command(
     epochs: int,
     batch: int,
     learning_rate: float,
+    temperature: float,
     augment: str,
     from_scratch: bool,
     prune: float | None,
@@ -205,6 +214,7 @@ def train_command(
             max_drop=max_drop,
             max_fatten=max_fatten,
             labels=labelled,
+            temperature=temperature,
             from_scratch=from_scratch,
             prune=prune or 0.0,
             qat=qat,

@@ -62,6 +62,7 @@ class Recipe:
     max_drop : points of accuracy that may be lost before branches are fattened.
     max_fatten : percent.
     labels : whether labels are learnt; without, a teacher is.
+    temperature : by which a teacher's answers are softened.
     from_scratch : whether training begins with random weights, as LCP's, instead of the
         original's most important channels.
     prune : share of each layer's weights that is removed after training.
@@ -73,6 +74,7 @@ class Recipe:
     max_drop: float = 3.0
     max_fatten: float = 40.0
     labels: bool = False
+    temperature: float = 4.0
     from_scratch: bool = False
     prune: float = 0.0
     qat: bool = False
@@ -361,6 +363,7 @@ class _Flow:
             labels=float(self.recipe.labels),
             logits=float(teacher is not None),
             features=float(shares is not None),
+            temperature=self.recipe.temperature,
         )
         return Lesson(self.training, self.test, self.network.preprocess, objective, teacher)
 

@@ -83,6 +83,19 @@ def test_branches_are_trained_until_the_accuracy_is_back(labels: bool) -> None:
     assert count_branches(result.network) == 2
 
 
+def test_answers_are_softened_as_much_as_one_likes() -> None:
+    settings = replace(SETTINGS, epochs=1)
+    network, recipe = trained(), Recipe(branches=2, max_drop=100)
+    losses = {
+        degrees: train_network(
+            network, replace(recipe, temperature=degrees), *UNLABELLED, settings
+        ).history[0].logits
+        for degrees in (1.0, 4.0)
+    }  # fmt: skip
+    again = train_network(network, recipe, *UNLABELLED, settings)
+    assert again.history[0].logits == losses[4.0] != losses[1.0]
+
+
 def test_branches_are_fattened_while_too_much_is_lost() -> None:
     """Widths 4 and 6 of a branch: 10 % changes one of them, 20 % none more, 30 % both."""
     recipe = Recipe(branches=2, labels=True, max_drop=-100, max_fatten=30)
