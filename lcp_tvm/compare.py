@@ -13,7 +13,7 @@ from lcp_tvm.predict.cluster import Cluster
 from lcp_tvm.predict.predict import predict
 from lcp_tvm.quantise import is_qdq, quantise
 from lcp_tvm.relay_passes.lower_qdq import lower_qdq
-from lcp_tvm.relay_passes.network_graph import NetworkGraph, read_graph
+from lcp_tvm.relay_passes.network_graph import NetworkGraph
 from lcp_tvm.relay_passes.split_auto import (
     fixed_splits,
     largest_memory,
@@ -21,7 +21,7 @@ from lcp_tvm.relay_passes.split_auto import (
     split_auto,
 )
 from lcp_tvm.split_text import Auto, Lcp, SplitSpec
-from lcp_tvm.splitting import lcp_network, make_split
+from lcp_tvm.splitting import graph_of, lcp_network, make_split
 
 Progress = Callable[[str, float], None]
 
@@ -102,10 +102,10 @@ def plan_all(
 
 def _graph(network: Network, integer: bool) -> NetworkGraph:
     if is_qdq(network.module):
-        return read_graph(lower_qdq(network.module))
+        return graph_of(lower_qdq(network.module))
     if integer:  # the values do not matter here, so that noise will do for calibration
-        return read_graph(lower_qdq(quantise(network, None).module))
-    return read_graph(network.module)
+        return graph_of(lower_qdq(quantise(network, None).module))
+    return graph_of(network.module)
 
 
 def _plan(

@@ -8,7 +8,7 @@ from pathlib import Path
 import tvm
 from tvm import relax
 
-from lcp_tvm.errors import InputError, PlanError
+from lcp_tvm.errors import InputError, ModelError, PlanError
 from lcp_tvm.lower import WHOLE
 from lcp_tvm.network import Network
 from lcp_tvm.plan.box import full_box
@@ -47,12 +47,26 @@ def plan_network(module: tvm.IRModule, name: str, spec: SplitSpec) -> Planned:
         There is no cluster for ``auto``, or it cannot be read.
     """
     try:
-        split = make_split(read_graph(module), name, spec)
+        split = make_split(graph_of(module), name, spec)
     except PlanError:
         if spec != Whole():
             raise
         return _opaque(module, name)
     return Planned(split.plan, split.module())
+
+
+def graph_of(module: tvm.IRModule) -> NetworkGraph:
+    """Read a network that is to be split, as `read_graph`.
+
+    Raises
+    ------
+    ModelError
+        It computes nothing: there are no tasks to be planned.
+    """
+    graph = read_graph(module)
+    if len(graph.nodes) == len(graph.inputs):
+        raise ModelError("the network computes nothing: its result is its input")
+    return graph
 
 
 def make_split(graph: NetworkGraph, name: str, spec: SplitSpec) -> Split:

@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from lcp_tvm.errors import ModelError, PlanError
+from lcp_tvm.errors import PlanError
 from lcp_tvm.plan.box import Box, full_box
 from lcp_tvm.relay_passes.rewrite import is_constant, operands_of, straight_line
 
@@ -132,7 +132,7 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
     PlanError
         A value is no tensor of known shape.
     ModelError
-        The network has control flow, or computes nothing.
+        The network has control flow.
     """
     main, bindings = straight_line(module)
     nodes: list[Node] = []
@@ -170,8 +170,6 @@ def read_graph(module: tvm.IRModule) -> NetworkGraph:
             for place, leaf in enumerate(operands_of(value))
         ]
         add(binding.var, value.op.name.removeprefix("relax."), operands, value)
-    if len(nodes) == len(main.params):
-        raise ModelError("the network computes nothing: its result is its input")
     users: list[list[int]] = [[] for _ in nodes]
     for node in nodes:
         for operand in node.operands:

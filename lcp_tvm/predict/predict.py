@@ -99,7 +99,7 @@ def _unknown_costs(plan: Plan) -> list[str]:
     return [
         f"what {name} costs is not known, so it is taken for nothing: times are too short"
         for name, function in plan.functions.items()
-        if function.cost == Cost()
+        if function.cost == Cost() and not function.measured_ms
     ]
 
 

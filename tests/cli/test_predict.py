@@ -10,7 +10,7 @@ import pytest
 
 from lcp_tvm.cli.predict import read_plan
 from lcp_tvm.plan.box import full_box
-from lcp_tvm.plan.plan import GATEWAY, Function, Plan, Region, Task, Tensor
+from lcp_tvm.plan.plan import GATEWAY, Cost, Function, Plan, Region, Task, Tensor
 from lcp_tvm.plan.plan_json import plan_json
 from tests.cli.refused import outcome, refused
 from tests.packages import a_package
@@ -71,7 +71,7 @@ def three_pictures() -> Plan:
     """One task, bound to the first device."""
     tensors = {"x": Tensor((3, 1, 8, 8), "int8"), "y": Tensor((3, 10), "int8")}
     box = {name: Region(name, full_box(tensor.shape)) for name, tensor in tensors.items()}
-    function = Function((tensors["x"],), (tensors["y"],))
+    function = Function((tensors["x"],), (tensors["y"],), Cost(macs=10**6))
     task = Task("all", "all", (box["x"],), (box["y"],), 0)
     return Plan("net", "none", tensors, ("x",), ("y",), {"all": function}, (task,), devices=2)
 

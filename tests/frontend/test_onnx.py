@@ -17,7 +17,8 @@ from lcp_tvm.errors import InputError, LcpError, ModelError
 from lcp_tvm.frontend.export import to_onnx
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.network import Network, Preprocess
-from lcp_tvm.relay_passes.network_graph import read_graph
+from lcp_tvm.split_text import Whole
+from lcp_tvm.splitting import plan_network
 from tests.frontend.models import model, random_input, run, save
 from tests.networks import light_network, resnet18
 
@@ -391,7 +392,7 @@ def test_a_network_that_returns_its_input(tmp_path: Path) -> None:
     assert network.module["main"].body.body.name == "y"
     assert_computes(network, proto)
     with pytest.raises(ModelError, match="the network computes nothing: its result is its input"):
-        read_graph(network.module)
+        plan_network(network.module, "net", Whole())
 
 
 def test_parts_of_a_split_are_slices(tmp_path: Path) -> None:
