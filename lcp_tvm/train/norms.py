@@ -101,7 +101,7 @@ def reset(
                 layer.norm.gamma.fill_(1)
         for slope in network.slopes.values():
             slope.weight.fill_(SLOPE)
-        _measure(network, pictures[: at_once(pictures.shape, CHUNK)])
+        _measure(network, pictures[: max(2, at_once(pictures.shape, CHUNK))])  # one has no variance
 
 
 def _measure(network: TorchNetwork, pictures: torch.Tensor) -> None:

@@ -21,6 +21,8 @@ from lcp_tvm.cli import cli, main
 from lcp_tvm.frontend.onnx import load_onnx
 from lcp_tvm.relay_passes.network_graph import read_graph
 from lcp_tvm.relay_passes.split_lcp import branch_ends
+from lcp_tvm.train.flow import Recipe
+from lcp_tvm.train.losses import Objective
 from lcp_tvm.train.settings import Settings
 from tests.cli.refused import files_in, outcome, refused
 from tests.networks import small_classifier
@@ -330,3 +332,6 @@ def test_defaults_are_those_of_the_settings() -> None:
     told = {name: shown[name] for name in names if name in shown}
     assert told == {name: getattr(settings, name) for name in told}
     assert set(names) - set(told) == {"weight_decay"}
+    recipe = Recipe(branches=None)
+    assert shown["temperature"] == recipe.temperature == Objective().temperature
+    assert (shown["max_drop"], shown["max_fatten"]) == (recipe.max_drop, recipe.max_fatten)

@@ -18,6 +18,7 @@ from tests.quantise.float_builder import network as network_of
 
 torch = pytest.importorskip("torch")
 
+from lcp_tvm.train import batches  # noqa: E402
 from lcp_tvm.train.norms import add_norms, he_deviation, lcp_deviation, reset  # noqa: E402
 from lcp_tvm.train.torch_network import to_relax, to_torch  # noqa: E402
 
@@ -127,6 +128,24 @@ def test_norms_from_scratch_have_the_statistics_of_pictures(
         trained = network.train()(pictures[:100])
         measured = network.eval()(pictures[:100])
     torch.testing.assert_close(measured, trained, rtol=0.02, atol=1e-3)
+
+
+def test_norms_from_scratch_of_pictures_too_large_to_be_computed_together(
+    pictures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dense layer has no variance over one of them."""
+    monkeypatch.setattr(batches, "VALUES_AT_ONCE", 1)
+
+    def body(f: Floats) -> Any:
+        h = f.relu(
+            f.emit(R.matmul(f.emit(R.reshape(f.x, (1, 192))), relax.const(f.normal(192, 4))))
+        )
+        return f.emit(R.matmul(h, relax.const(f.normal(4, 2))))
+
+    network = to_torch(Floats(1, 3, 8, 8).build(body))
+    add_norms(network, pictures[:4])
+    reset(network, 3, pictures[:4])
+    assert all(layer.norm.variance.min() > 0 for layer in network.layers.values() if layer.norm)
 
 
 def test_the_seed_alone_says_where_training_begins(module: tvm.IRModule) -> None:
