@@ -111,7 +111,7 @@ class Receiver : public Handler {
     return place;
   }
 
-  void Received(int peer, const Header& header, const Place&, const Passage&) override {
+  void Received(int peer, const Header& header, Place, const Passage&) override {
     if (header.kind == Kind::kRegion) {
       Header answer;
       answer.kind = Kind::kWork;

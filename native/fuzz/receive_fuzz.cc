@@ -56,7 +56,7 @@ class Witness : public Sink {
     return place;
   }
 
-  void Received(const Header& header, const Place& place, const Passage& passage) override {
+  void Received(const Header& header, Place place, const Passage& passage) override {
     NoteHeader(header);
     log.insert(log.end(), place.data, place.data + header.payload);
     if (passage.bytes != kHeaderBytes + size_t{8} * header.box.ndim + header.payload) {

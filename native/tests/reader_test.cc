@@ -41,7 +41,8 @@ class Notes : public Sink {
     return place;
   }
 
-  void Received(const Header& header, const Place& place, const Passage& passage) override {
+  void Received(const Header& header, Place place, const Passage& passage) override {
+    CHECK_EQ(place.keep.use_count(), 1);  // so that what the sink lets go of is freed
     frames.push_back(header.frame);
     payloads.emplace_back(place.data, place.data + header.payload);
     passages.push_back(passage);

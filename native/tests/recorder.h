@@ -61,8 +61,8 @@ class Recorder : public Handler {
 
   Place Receive(int peer, const Header& header) override { return receive(peer, header); }
 
-  void Received(int peer, const Header& header, const Place& place,
-                const Passage& passage) override {
+  void Received(int peer, const Header& header, Place place, const Passage& passage) override {
+    CHECK_EQ(place.keep.use_count(), 1);  // so that what the handler lets go of is freed
     Message message{peer, header, Bytes(place.data, place.data + header.payload), passage};
     received(message);
     Note([&] { messages_.push_back(std::move(message)); });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "clock.h"
 
@@ -80,11 +81,11 @@ Place Connection::Receive(const Header& header) {
   }
 }
 
-void Connection::Received(const Header& header, const Place& place, const Passage& passage) {
+void Connection::Received(const Header& header, Place place, const Passage& passage) {
   if (header.kind == Kind::kPing) {
     exchange_->Pong(peer, header);
   } else {
-    exchange_->Received(peer, header, place, passage);
+    exchange_->Received(peer, header, std::move(place), passage);
   }
 }
 

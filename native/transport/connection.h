@@ -20,8 +20,7 @@ class Exchange {
   /*! \brief Bytes have come. */
   virtual void Heard(int peer, int64_t now_ns) = 0;
   virtual Place Receive(int peer, const Header& header) = 0;
-  virtual void Received(int peer, const Header& header, const Place& place,
-                        const Passage& passage) = 0;
+  virtual void Received(int peer, const Header& header, Place place, const Passage& passage) = 0;
   /*! \brief Say PONG to a peer, with the header of its PING. */
   virtual void Pong(int peer, Header header) = 0;
 };
@@ -58,7 +57,7 @@ class Connection : private Sink {
 
  private:
   Place Receive(const Header& header) override;
-  void Received(const Header& header, const Place& place, const Passage& passage) override;
+  void Received(const Header& header, Place place, const Passage& passage) override;
 
   Reader::State Judge(Reader::State state);
 

@@ -134,9 +134,8 @@ class Endpoint::Impl : public Exchange {
 
   Place Receive(int peer, const Header& header) override { return handler_->Receive(peer, header); }
 
-  void Received(int peer, const Header& header, const Place& place,
-                const Passage& passage) override {
-    handler_->Received(peer, header, place, passage);
+  void Received(int peer, const Header& header, Place place, const Passage& passage) override {
+    handler_->Received(peer, header, std::move(place), passage);
   }
 
   void Pong(int peer, Header header) override {

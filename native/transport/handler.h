@@ -52,9 +52,11 @@ class Handler {
    * forgotten, without `Received`. kClose: `Lost` follows, with `why`.
    */
   virtual Place Receive(int peer, const Header& header) = 0;
-  /*! \brief All of a message has come; `place` is what `Receive` said. */
-  virtual void Received(int peer, const Header& header, const Place& place,
-                        const Passage& passage) = 0;
+  /*!
+   * \brief All of a message has come; `place` is what `Receive` said, and nobody else keeps it: the
+   * handler decides when it is let go.
+   */
+  virtual void Received(int peer, const Header& header, Place place, const Passage& passage) = 0;
   /*! \brief The last byte of a message has left; its payload's `keep` is let go after this. */
   virtual void Sent(int peer, const Header& header, const Passage& passage) = 0;
   /*! \brief A peer's connection is gone. Not called for those that `Close` ends. */

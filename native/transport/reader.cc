@@ -131,8 +131,8 @@ bool Reader::TakePayload(int64_t now_ns) {
     return false;
   }
   phase_ = Phase::kHead;
-  const Place place = std::exchange(place_, Place());
-  sink_->Received(header_, place, {begin_ns_, now_ns, head_bytes_ + header_.payload});
+  sink_->Received(header_, std::exchange(place_, Place()),
+                  {begin_ns_, now_ns, head_bytes_ + header_.payload});
   return true;
 }
 

@@ -26,7 +26,7 @@ class Sink {
  public:
   virtual ~Sink() = default;
   virtual Place Receive(const Header& header) = 0;
-  virtual void Received(const Header& header, const Place& place, const Passage& passage) = 0;
+  virtual void Received(const Header& header, Place place, const Passage& passage) = 0;
 };
 
 class Reader {

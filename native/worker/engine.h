@@ -80,7 +80,7 @@ class Engine final : public transport::Handler, public Core {
 
   // What the endpoint brings.
   transport::Place Receive(int peer, const transport::Header& header) override;
-  void Received(int peer, const transport::Header& header, const transport::Place& place,
+  void Received(int peer, const transport::Header& header, transport::Place place,
                 const transport::Passage& passage) override;
   void Sent(int peer, const transport::Header& header, const transport::Passage& passage) override;
   void Lost(int peer, const std::string& why) override;

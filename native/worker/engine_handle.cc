@@ -26,20 +26,22 @@ int64_t ClockOf(const std::string& bytes) {
 
 }  // namespace
 
-void Engine::Received(int peer, const Header& header, const Place& place, const Passage& passage) {
+void Engine::Received(int peer, const Header& header, Place place, const Passage& passage) {
   const Turn turn(this);
+  // Let go of before the turn ends: a task that it starts is the last to hold what it reads.
+  const std::shared_ptr<void> keep = std::move(place.keep);
   if (stopping_) {
     return;
   }
   stats_.Received(peer, header, passage);
   if (header.kind == Kind::kRegion || header.kind == Kind::kInput) {
     progress_ns_ = NowNs();
-    Handle(peer, header, std::static_pointer_cast<const Block>(place.keep), "");
+    Handle(peer, header, std::static_pointer_cast<const Block>(keep), "");
   } else if (header.kind == Kind::kPong) {
-    const auto clock = std::static_pointer_cast<const std::string>(place.keep);
+    const auto clock = std::static_pointer_cast<const std::string>(keep);
     heartbeat_.Answer(peer, header.frame, ClockOf(*clock), &stats_);
   } else {
-    Handle(peer, header, nullptr, *std::static_pointer_cast<const std::string>(place.keep));
+    Handle(peer, header, nullptr, *std::static_pointer_cast<const std::string>(keep));
   }
 }
 
