@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.example import CALIBRATION, MODEL
 
 # Wall time says nothing on a shared machine; a failure prints how to reproduce it.
-settings.register_profile("lcp-tvm", deadline=None, print_blob=True)
+settings.register_profile(
+    "lcp-tvm", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
 settings.load_profile("lcp-tvm")
 
 

@@ -232,7 +232,7 @@ _json: Any = st.recursive(
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_other_value_in_the_manifest_reads_or_is_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

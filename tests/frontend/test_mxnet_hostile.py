@@ -76,7 +76,7 @@ def changed(draw: st.DrawFn) -> tuple[Symbol, dict[str, np.ndarray]]:
     return Symbol(tuple(operators), "dense"), arrays
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(changed())
 def test_changed_networks_are_imported_or_refused(
     network: tuple[Symbol, dict[str, np.ndarray]],

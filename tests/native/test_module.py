@@ -286,7 +286,7 @@ def test_a_config_that_cannot_be_executed_is_refused() -> None:
 HEAD = len(FILE) - len(image())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, HEAD * 8 - 1), st.integers(0, 7))
 def test_a_flipped_bit_in_the_head_is_refused_or_harmless(bit: int, count: int) -> None:
     data = bytearray(FILE)
@@ -300,7 +300,7 @@ def test_a_flipped_bit_in_the_head_is_refused_or_harmless(bit: int, count: int) 
     assert json.loads(module["lcp_tvm.header"]())["programs"][0]["insn_count"] == len(STREAM)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(FILE) - 1))
 def test_a_truncated_file_is_refused(size: int) -> None:
     with pytest.raises(PackageError):

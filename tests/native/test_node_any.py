@@ -26,7 +26,6 @@ def with_all_reads(plan: Plan) -> Plan:
 @pytest.mark.parametrize("policy", ["static", "sharing", "stealing"])
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(

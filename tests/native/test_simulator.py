@@ -329,7 +329,7 @@ def test_wrong_arguments_are_config_errors() -> None:
         simulate(CONFIG, np.zeros(64, np.uint8), 8, 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.binary(min_size=16, max_size=16), max_size=12), st.sampled_from(["pynq", "chisel"])
 )

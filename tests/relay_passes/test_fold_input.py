@@ -51,7 +51,7 @@ def first_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=first_convolutions(), seed=st.integers(0, 1000))
 def test_every_bit_stays(module: tvm.IRModule, seed: int) -> None:
     inputs = builders.random_inputs(np.random.default_rng(seed), module)

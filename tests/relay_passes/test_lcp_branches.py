@@ -196,7 +196,7 @@ def test_a_split_network_quantises() -> None:
     assert np.abs(got - wanted).max() < 0.05
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     CLASSIFIER_LAYERS,
     st.booleans(),
@@ -227,7 +227,7 @@ def test_drawn_networks(
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * max(1, np.abs(wanted).max()))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=4), st.integers(1, 8))
 def test_parameters_are_those_of_the_closed_form(widths: list[int], branches: int) -> None:
     module = conv_net([(width, 3, 1, 1) for width in widths], [7], (3, 8, 8))

@@ -68,7 +68,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, int]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(convolutions(), st.sampled_from(["none", "relu", "relu6"]))
 def test_convolution_is_exact_for_any_shape_and_scale(c: dict[str, int], activation: str) -> None:
     """Also where the output is finer than the accumulator: the shift goes left."""
@@ -225,7 +225,7 @@ def test_residual_add_has_the_form_that_vta_takes() -> None:
     assert found == [*ENTRY, "nn.conv2d", *skip, "add", "add", *requantise, *EXIT]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(-2, 8), st.integers(-2, 8), st.integers(-4, 9), st.booleans())
 def test_add_of_two_tensors(left: int, right: int, out: int, relu: bool) -> None:
     def body(q: Qdq) -> Any:
@@ -249,7 +249,7 @@ def test_add_without_convolution_has_the_form_that_vta_takes() -> None:
     assert found == [*ENTRY, "astype", "astype", "add", "add", *requantise, *EXIT]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(-2, 9), st.integers(0, 2**16))
 def test_dense(inputs: int, outputs: int, out_bits: int, seed: int) -> None:
     w = integers(seed, inputs, outputs)
@@ -265,7 +265,7 @@ def test_dense(inputs: int, outputs: int, out_bits: int, seed: int) -> None:
     np.testing.assert_array_equal(evaluate(module, x.astype(np.float32)), expected)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(-1, 6))
 def test_average_pooling_multiplies_by_a_seven_bit_reciprocal(h: int, w: int, bits: int) -> None:
     def body(q: Qdq) -> Any:

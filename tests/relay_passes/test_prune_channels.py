@@ -83,7 +83,7 @@ def silenced(module: tvm.IRModule, kept: Mapping[str, Any]) -> tvm.IRModule:
     return body.into(module, values[graph.outputs[0]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     CLASSIFIER_LAYERS,
     st.booleans(),
@@ -115,7 +115,7 @@ def test_a_pruned_network_computes_what_it_would_with_zeros_in_those_channels(
             assert node.shape[1] == len(pruned.kept[node.name])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(1, 20), min_size=1, max_size=4),
     st.sampled_from([0.0, 0.3, 0.45, 0.75, 0.99]),

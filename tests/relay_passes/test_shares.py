@@ -24,7 +24,7 @@ from tests.relay_passes.spatial_networks import Net, networks
 def test_one_walk_counts_what_a_trace_from_every_start_counts(
     axis: Literal[1, 2], integer: bool
 ) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(networks(integer), st.floats(0.1, 1.0), st.data())
     def check(module: tvm.IRModule, fraction: float, data: st.DataObject) -> None:
         graph = read_graph(module)

@@ -20,7 +20,7 @@ GRIDS = st.tuples(st.integers(1, 5), st.integers(1, 5))
 @pytest.mark.parametrize("integer", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("reuse", [False, True], ids=["alone", "reuse"])
 def test_every_grid_and_depth_computes_the_same(integer: bool, reuse: bool) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(networks(integer), GRIDS, st.data())
     def check(module: tvm.IRModule, grid: tuple[int, int], data: st.DataObject) -> None:
         graph = read_graph(module)

@@ -42,7 +42,7 @@ def test_each_branch_has_a_device_and_the_gateway_the_head() -> None:
 
 
 @merges
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(branches=st.integers(1, 6), fatten=st.sampled_from([0, 40]), seed=st.integers(0, 99))
 def test_the_plan_computes_what_the_branches_do(
     merge: Merge, branches: int, fatten: float, seed: int

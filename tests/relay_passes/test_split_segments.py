@@ -42,7 +42,7 @@ def segmentations(draw: st.DrawFn, graph: NetworkGraph) -> list[Segment]:
 
 @pytest.mark.parametrize("integer", [False, True], ids=["float", "int8"])
 def test_any_segments_compute_the_same(integer: bool) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(networks(integer), st.data())
     def check(module: tvm.IRModule, data: st.DataObject) -> None:
         graph = read_graph(module)

@@ -88,7 +88,10 @@ def test_a_key_that_nobody_offered_is_refused(agent: Address) -> None:
     assert said(agent, greeting(b"client:lcp-pynq_z1:1234")) == WRONG_KEY
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(data=st.binary(max_size=40), magic=st.booleans())
 def test_random_bytes_are_refused(agent: Address, data: bytes, magic: bool) -> None:
     """Refused, and the agent goes on."""

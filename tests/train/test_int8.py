@@ -74,7 +74,7 @@ def test_answers_are_those_of_a_package_on_vta(split: str, tmp_path: Path) -> No
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(networks(integer=True), st.integers(0, 99))
 def test_drawn_integer_networks(module: tvm.IRModule, seed: int) -> None:
     _, *sizes = (int(size) for size in module["main"].params[0].ty.shape)

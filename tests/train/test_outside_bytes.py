@@ -24,7 +24,8 @@ from tests.train.pictures import idx_bytes, some_pixels
 
 PIXELS = some_pixels(3, 4, 6)
 FUZZ = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 

@@ -86,7 +86,7 @@ def unlike(floats: Floats, sizes: list[int], widths: list[int]) -> Any:
     return floats.emit(R.mean(merged, [2, 3]), "means")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 3]), st.sampled_from([2, 4])), min_size=1, max_size=5)
 )

@@ -106,7 +106,7 @@ def networks(draw: st.DrawFn) -> tvm.IRModule:
     return builders.module_of({"x": (frames, 16, 3, 3), "y": (frames, 32, 3, 3)}, body)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(module=networks(), seed=st.integers(0, 1000), config=st.sampled_from([PYNQ, ROWS]))
 def test_any_network_of_concatenations(module: tvm.IRModule, seed: int, config: VtaConfig) -> None:
     check(module, np.random.default_rng(seed), config)

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcp_tvm.errors import SimulationError
@@ -35,7 +35,7 @@ from tests.vta.streams import (
     unit_of,
 )
 
-patient = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(max_examples=80)
 
 # Each as the last instruction before FINISH, when everything else is known to be done.
 BAD: dict[str, tuple[Instruction, str]] = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lcp_tvm.vta.config import VtaConfig
@@ -69,21 +69,18 @@ def test_golden_micro_ops() -> None:
     )
 
 
-@settings(deadline=None)
 @given(st.data(), configs())
 def test_decode_inverts_encode(data: st.DataObject, config: VtaConfig) -> None:
     instruction = data.draw(instructions(config))
     assert decode(encode(instruction, config), config) == instruction
 
 
-@settings(deadline=None)
 @given(st.data(), configs())
 def test_streams_round_trip(data: st.DataObject, config: VtaConfig) -> None:
     stream = tuple(data.draw(st.lists(instructions(config), max_size=4)))
     assert decode_stream(encode_stream(stream, config), config) == stream
 
 
-@settings(deadline=None)
 @given(configs(), st.binary(min_size=16, max_size=16))
 def test_what_decodes_encodes_to_the_same_bytes(config: VtaConfig, word: bytes) -> None:
     try:
@@ -93,7 +90,6 @@ def test_what_decodes_encodes_to_the_same_bytes(config: VtaConfig, word: bytes) 
     assert encode(instruction, config) == word
 
 
-@settings(deadline=None)
 @given(st.data(), configs())
 def test_micro_ops_round_trip(data: st.DataObject, config: VtaConfig) -> None:
     ops = tuple(data.draw(st.lists(micro_ops(config))))

@@ -128,7 +128,7 @@ def grouped_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=grouped_convolutions(), seed=st.integers(0, 1000))
 def test_convolution_of_any_groups(module: tvm.IRModule, seed: int) -> None:
     check(module, np.random.default_rng(seed), NO_ARM)
@@ -169,7 +169,7 @@ def pooled_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=pooled_convolutions(), seed=st.integers(0, 1000))
 def test_convolution_with_any_pool_behind_it(module: tvm.IRModule, seed: int) -> None:
     check(module, np.random.default_rng(seed))
@@ -227,7 +227,7 @@ def transposed_convolutions(draw: st.DrawFn) -> tvm.IRModule:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=transposed_convolutions(), seed=st.integers(0, 1000))
 def test_transposed_convolution_of_any_shape(module: tvm.IRModule, seed: int) -> None:
     check(module, np.random.default_rng(seed), NO_ARM)
@@ -245,7 +245,7 @@ def test_a_transposed_convolution_multiplies_no_zeros(rng: np.random.Generator) 
     assert stats.gemm_uops == products + resets_and_bias
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=convolutions(), seed=st.integers(0, 1000), config=st.sampled_from([PYNQ, ROWS]))
 def test_convolution_of_any_shape(module: tvm.IRModule, seed: int, config: VtaConfig) -> None:
     check(module, np.random.default_rng(seed), config)
@@ -367,7 +367,7 @@ def poolings(draw: st.DrawFn) -> tvm.IRModule:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(module=poolings(), seed=st.integers(0, 1000))
 def test_max_pooling_of_any_shape(module: tvm.IRModule, seed: int) -> None:
     """Padding never wins, for all-negative windows too."""

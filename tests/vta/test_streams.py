@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lcp_tvm.errors import SimulationError
@@ -21,7 +21,7 @@ from tests.vta.stream_model import StreamModel
 from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, set_token, unit_of
 
 # Loading the library counts to the first example, and cores are shared: time proves nothing.
-patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(max_examples=60)
 all_arrays = pytest.mark.parametrize(
     "config", [SMALL, SMALL_WIDE, SMALL_ROWS], ids=lambda config: str(config.name)
 )
