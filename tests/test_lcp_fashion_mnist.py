@@ -88,16 +88,17 @@ def test_a_command_says_all_that_a_network_is_made_of(scripts: Scripts) -> None:
     )
 
 
-def test_branches_of_a_resnet_learn_plain_pictures_and_the_answers_of_the_original(
-    scripts: Scripts,
+@pytest.mark.parametrize("network", ["lenet", "resnet"])
+def test_narrow_branches_learn_plain_pictures_and_the_answers_of_the_original(
+    scripts: Scripts, network: str
 ) -> None:
-    run = scripts.variants.Run("resnet", "split8", 3)
+    run = scripts.variants.Run(network, "split8", 3)
     assert " ".join(run.command("/data", ())) == (
-        "lcp-tvm train resnet-original-3.onnx --split lcp:8 --fatten 0 --labels "
-        "--augment none --teacher resnet-original-3.onnx "
-        "--data /data --test /data --seed 3 -o resnet-split8-3.onnx"
+        f"lcp-tvm train {network}-original-3.onnx --split lcp:8 --fatten 0 --labels "
+        f"--augment none --teacher {network}-original-3.onnx "
+        f"--data /data --test /data --seed 3 -o {network}-split8-3.onnx"
     )
-    original = scripts.variants.Run("resnet", "original", 3)
+    original = scripts.variants.Run(network, "original", 3)
     assert "--teacher" not in original.command("/data", ())
 
 

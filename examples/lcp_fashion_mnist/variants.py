@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 BRANCHES = (2, 4, 8)
 FATTENED = (10, 20, 30, 40)
-UNDERFIT = ("resnet",)
-"""Networks without wide dense layers: narrow ones learn shifted pictures badly, so that they get
-pictures as they are, and the original's answers beside the labels."""
+UNDERFIT = ("lenet", "resnet")
+"""Small networks, or without wide dense layers: narrow ones learn shifted pictures badly, so that
+they get pictures as they are, and the original's answers beside the labels."""
 
 
 @dataclass(frozen=True, slots=True)
