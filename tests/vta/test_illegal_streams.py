@@ -35,7 +35,7 @@ from tests.vta.streams import (
     unit_of,
 )
 
-patient = settings(max_examples=80)
+brief = settings(max_examples=80)
 
 # Each as the last instruction before FINISH, when everything else is known to be done.
 BAD: dict[str, tuple[Instruction, str]] = {
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Instruction, str]] = {
 }
 
 
-@patient
+@brief
 @given(legal_cases(SMALL), st.sampled_from(sorted(BAD)))
 def test_a_bad_instruction_is_named(case: Case, kind: str) -> None:
     bad, message = BAD[kind]
@@ -108,7 +108,7 @@ def conflicts(case: Case) -> set[tuple[int, int]]:
     return pairs
 
 
-@patient
+@brief
 @given(st.data())
 def test_a_missing_token_is_a_race_unless_others_give_the_order(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL))
@@ -141,7 +141,7 @@ def tokens(stream: Sequence[Instruction], queue: tuple[int, int]) -> list[tuple[
     return list(zip(sent, taken, strict=True))
 
 
-@patient
+@brief
 @given(st.data())
 def test_memory_that_does_not_exist_is_named(data: st.DataObject) -> None:
     """A load or store of the stream moved over the end of SRAM or DRAM."""

@@ -20,8 +20,7 @@ from tests.vta.instructions import instructions
 from tests.vta.stream_model import StreamModel
 from tests.vta.streams import POP, PUSH, Case, build_case, legal_cases, set_token, unit_of
 
-# Loading the library counts to the first example, and cores are shared: time proves nothing.
-patient = settings(max_examples=60)
+brief = settings(max_examples=60)
 all_arrays = pytest.mark.parametrize(
     "config", [SMALL, SMALL_WIDE, SMALL_ROWS], ids=lambda config: str(config.name)
 )
@@ -37,7 +36,7 @@ def run(
 
 
 @all_arrays
-@patient
+@brief
 @given(data=st.data())
 def test_legal_streams_compute_what_the_model_computes(
     config: VtaConfig, data: st.DataObject
@@ -57,13 +56,13 @@ def nonzero(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-@patient
+@brief
 @given(legal_cases(SMALL))
 def test_stale_values_make_no_difference_to_legal_streams(case: Case) -> None:
     np.testing.assert_array_equal(run(case, "stale")[0], run(case)[0])
 
 
-@patient
+@brief
 @given(legal_cases(SMALL))
 def test_runs_repeat_exactly(case: Case) -> None:
     first, second = run(case), run(case)
@@ -91,7 +90,7 @@ def without(case: Case, index: int, flag: str) -> Case:
     return changed(case, tuple(stream))
 
 
-@patient
+@brief
 @given(st.data())
 def test_a_token_that_is_never_sent_is_a_deadlock(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL))
@@ -100,7 +99,7 @@ def test_a_token_that_is_never_sent_is_a_deadlock(data: st.DataObject) -> None:
         run(without(case, index, flag))
 
 
-@patient
+@brief
 @given(st.data())
 def test_a_token_that_is_never_taken_is_refused(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL))
@@ -109,7 +108,7 @@ def test_a_token_that_is_never_taken_is_refused(data: st.DataObject) -> None:
         run(without(case, index, flag))
 
 
-@patient
+@brief
 @given(legal_cases(SMALL))
 def test_a_stream_without_finish_is_refused(case: Case) -> None:
     last = len(case.stream) - 2
@@ -129,7 +128,7 @@ def outcome(case: Case) -> tuple[str, bytes]:
     return "", dram.tobytes()
 
 
-@patient
+@brief
 @given(st.data())
 def test_any_flipped_bit_runs_or_is_refused(data: st.DataObject) -> None:
     case = data.draw(legal_cases(SMALL, max_size=6))
@@ -140,7 +139,7 @@ def test_any_flipped_bit_runs_or_is_refused(data: st.DataObject) -> None:
     assert outcome(broken) == outcome(broken)
 
 
-@patient
+@brief
 @given(configs(), st.integers(0, 40), st.data())
 def test_random_bytes_run_or_are_refused(
     config: VtaConfig, count: int, data: st.DataObject
@@ -150,7 +149,7 @@ def test_random_bytes_run_or_are_refused(
         simulate(config, dram.copy(), 16 * (count % 3), count)
 
 
-@patient
+@brief
 @given(st.data(), configs())
 def test_the_simulator_names_instructions_as_the_disassembler_does(
     data: st.DataObject, config: VtaConfig
