@@ -224,7 +224,7 @@ void Engine::End(uint64_t frame) {
 
 std::vector<int> Engine::Silent() {
   const Turn turn(this);
-  return heartbeat_.Silent(*endpoint_);
+  return heartbeat_.Silent(*endpoint_, NowNs());
 }
 
 std::string Engine::TakeStats() {
@@ -410,7 +410,7 @@ bool Engine::PickJob(Job* job) {
 void Engine::Tick() {
   {
     const Turn turn(this);
-    for (const int peer : heartbeat_.Beat(endpoint_.get())) {
+    for (const int peer : heartbeat_.Beat(endpoint_.get(), NowNs())) {
       endpoint_->Close(peer);
       PeerLost(peer, "it has been silent for " + std::to_string(options_.silence_ms) + " ms");
     }

@@ -16,9 +16,9 @@ std::vector<int> Heartbeat::Peers() const {
 
 int64_t Heartbeat::NextNs() const { return peers_.empty() ? kNever : asked_ns_ + period_ns_; }
 
-std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint) {
+std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint, int64_t now_ns) {
   std::vector<int> silent;
-  if (NowNs() < NextNs()) {
+  if (now_ns < NextNs()) {
     return silent;
   }
   // Beats are counted, and not the time: whoever was stopped himself has heard nobody.
@@ -30,7 +30,7 @@ std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint) {
       silent.push_back(peer);
     }
   }
-  asked_ns_ = NowNs();
+  asked_ns_ = now_ns;
   ++number_;
   for (const auto& [peer, state] : peers_) {
     endpoint->Send(peer, Note(transport::Kind::kPing, number_));
@@ -38,11 +38,11 @@ std::vector<int> Heartbeat::Beat(transport::Endpoint* endpoint) {
   return silent;
 }
 
-std::vector<int> Heartbeat::Silent(const transport::Endpoint& endpoint) const {
+std::vector<int> Heartbeat::Silent(const transport::Endpoint& endpoint, int64_t now_ns) const {
+  const bool is_overdue = now_ns - asked_ns_ > period_ns_ / 2;
   std::vector<int> silent;
   for (const auto& [peer, state] : peers_) {
-    const int64_t heard_ns = endpoint.HeardNs(peer);
-    if (heard_ns < asked_ns_ && NowNs() - heard_ns > period_ns_ + period_ns_ / 2) {
+    if (endpoint.HeardNs(peer) < asked_ns_ && (is_overdue || state.unanswered > 0)) {
       silent.push_back(peer);
     }
   }

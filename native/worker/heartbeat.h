@@ -25,9 +25,9 @@ class Heartbeat {
   /*! \brief When the next beat is due. */
   int64_t NextNs() const;
   /*! \brief Ask everybody, if it is time; return those that have not answered for too long. */
-  std::vector<int> Beat(transport::Endpoint* endpoint);
-  /*! \brief Those whose answer to the last question is overdue. */
-  std::vector<int> Silent(const transport::Endpoint& endpoint) const;
+  std::vector<int> Beat(transport::Endpoint* endpoint, int64_t now_ns);
+  /*! \brief Those whose answer to the last question, or to the one before, is overdue. */
+  std::vector<int> Silent(const transport::Endpoint& endpoint, int64_t now_ns) const;
   /*! \brief An answer to question `number`, with the clock of the peer. */
   void Answer(int peer, uint64_t number, int64_t clock_ns, Stats* stats);
 

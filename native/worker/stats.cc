@@ -142,6 +142,7 @@ Stats::Frame* Stats::Passed(const char* lane, int peer, const transport::Header&
   Keep({lane, header.frame, task, peer, passage.begin_ns, passage.end_ns, passage.bytes});
   Frame* frame = Find(header.frame);
   if (frame != nullptr) {
+    frame->first_ns = std::min(frame->first_ns, passage.begin_ns);
     frame->last_ns = std::max(frame->last_ns, passage.end_ns);
     const int64_t begin = std::max(passage.begin_ns, frame->transferred_ns);
     frame->transfer_ns += std::max<int64_t>(passage.end_ns - begin, 0);
