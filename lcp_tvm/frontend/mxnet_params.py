@@ -135,6 +135,9 @@ class _Reader:
         self.take(_DEVICE_BYTES)
         dtype = self.dtype(number)
         raw = self.take(prod(shape) * dtype.itemsize)
+        # numpy has no such shape, not even of an array that a size of 0 leaves empty.
+        if prod(size or 1 for size in shape) > MAX_BYTES:
+            raise InputError(f"array {number} has the shape {list(shape)}; it is damaged")
         return np.frombuffer(raw, dtype).reshape(shape).copy()
 
     def sparse(self, number: int, storage: int) -> str:

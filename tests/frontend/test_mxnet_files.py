@@ -76,6 +76,10 @@ def test_an_array_without_values_is_refused_by_name() -> None:
             struct.pack("<QQQIiiqqiii", 0x112, 0, 1, STORAGE, 0, 2, 1 << 40, 1 << 40, 1, 0, 0),
             "truncated",
         ),
+        (
+            struct.pack("<QQQIiiqqiii", 0x112, 0, 1, STORAGE, 0, 2, 0, 1 << 62, 1, 0, 0),
+            r"shape \[0, 4611686018427387904\]",
+        ),
         (struct.pack("<QQQIiiqiii", 0x112, 0, 1, STORAGE, 0, 1, 1, 1, 0, 99), "element type 99"),
         (struct.pack("<QQQIi", 0x112, 0, 1, STORAGE, 7), "storage type 7"),
         (params_file({"arg:w": np.ones(1), "aux:w": np.ones(1)}), "two arrays are called 'w'"),
