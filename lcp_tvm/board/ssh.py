@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shlex
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 
@@ -15,6 +15,8 @@ import asyncssh
 from lcp_tvm.errors import WorkerError
 
 CONNECT_TIMEOUT_S = 15.0
+BREAK_TIMEOUT_S = 1.0
+"""Until asyncssh calls a connection closed that broke; this takes no time."""
 COMMAND_TIMEOUT_S = 300.0
 """For one command; installing takes seconds, on a slow card more."""
 
@@ -49,7 +51,13 @@ async def connected(login: Login) -> AsyncIterator[asyncssh.SSHClientConnection]
             connect_timeout=CONNECT_TIMEOUT_S,
             keepalive_interval=5,
         ) as connection:
-            yield connection
+            try:
+                yield connection
+            except asyncssh.ChannelOpenError as error:
+                with suppress(TimeoutError):  # it is the board that refused
+                    await asyncio.wait_for(connection.wait_closed(), BREAK_TIMEOUT_S)
+                    raise asyncssh.ConnectionLost(str(error)) from error
+                raise
     except asyncssh.HostKeyNotVerifiable as error:
         raise WorkerError(
             f"{login.host}: its key is not known here; connect once with "

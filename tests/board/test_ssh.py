@@ -88,7 +88,8 @@ def test_a_link_that_breaks_during_the_upload_leaves_nothing(
 def test_a_link_that_breaks_later_does_not_stop_the_script(
     root: Path, script: Callable[[str], str]
 ) -> None:
-    name = script('touch "$DESTDIR/begun"; sleep 1; touch "$DESTDIR/done"')
+    wait = 'while [ ! -e "$DESTDIR/go" ]; do sleep 0.05; done'
+    name = script(f'touch "$DESTDIR/begun"; {wait}; touch "$DESTDIR/done"')
 
     async def story(board: SshBoard, login: Login) -> None:
         async def cut() -> None:
@@ -105,6 +106,7 @@ def test_a_link_that_breaks_later_does_not_stop_the_script(
         with pytest.raises(WorkerError):
             await upload()
         await cutter
+        (root / "go").touch()
         while not (root / "done").exists() or board.uploads:
             await asyncio.sleep(0.01)
 
