@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,7 @@ def make_root(root: Path, config: VtaConfig, *, uio: bool = False) -> None:
         ram.truncate(RAM_BYTES)
     (root / "lib/firmware" / FIRMWARE).write_bytes(b"a design")
     (root / MANAGER / "flags").touch()
-    for name in ("state", "firmware"):
-        os.mkfifo(root / MANAGER / name)
+    os.mkfifo(root / MANAGER / "firmware")
 
 
 def add_udmabuf(root: Path, size: int = RAM_BYTES) -> None:
@@ -76,6 +76,8 @@ class Board:
         self.lock = threading.Lock()
         self.stages = [_page(root, config, stage) for stage in range(4)]
         self.dram = _dram(root / "ram")
+        self.state = _state(root)
+        self.asked = os.open(root / MANAGER / "firmware", os.O_RDWR | os.O_NONBLOCK)
 
     def read(self, address: int) -> int:
         return int(self.stages[address // _PAGE][address % _PAGE // 4])
@@ -100,29 +102,38 @@ class Board:
                 return True
             if (self.root / "wrong").exists():
                 self.dram[PHYSICAL : PHYSICAL + RAM_BYTES] ^= 1
-            self.write(_COMPUTE + 0x18, 1)
-            self.write(_FETCH, _IDLE)
             self.busy_s += time.perf_counter() - begin
             (self.root / "busy_s").write_text(f"{self.busy_s}\n")
+            self.write(_FETCH, _IDLE)
+            self.write(_COMPUTE + 0x18, 1)  # comes last: who sees it may start the next program
             return True
-
-    def load_designs(self) -> None:
-        """Load the design anew, each time it is asked for."""
-        while True:
-            with (self.root / MANAGER / "firmware").open() as asked, self.lock:
-                if asked.read().strip() == FIRMWARE:
-                    for stage in self.stages:
-                        stage[:] = 0
-                    self.hung = False
 
     def tell_state(self) -> None:
         """Answer who asks for the FPGA's state, after what was asked for before."""
         while True:
-            with (self.root / MANAGER / "state").open("w") as answer:
-                time.sleep(0.02)
-                with self.lock:
-                    answer.write("operating\n")
-            time.sleep(0.01)
+            fifo = self.state
+            with open(f"/proc/self/fd/{fifo}", "w") as answer:
+                self.state = _state(self.root)  # this one is the asker's alone
+                self.load_design()
+                answer.write("operating\n")
+            os.close(fifo)
+
+    def load_design(self) -> None:
+        """Load the design anew, if somebody has asked for it."""
+        with suppress(BlockingIOError), self.lock:
+            if os.read(self.asked, 4096).decode().strip() == FIRMWARE:
+                for stage in self.stages:
+                    stage[:] = 0
+                self.hung = False
+
+
+def _state(root: Path) -> int:
+    """Make a FIFO that tells the FPGA's state once; a handle of it, whatever its name is then."""
+    made = root / MANAGER / "state.made"
+    os.mkfifo(made)
+    handle = os.open(made, os.O_PATH)
+    made.rename(root / MANAGER / "state")
+    return handle
 
 
 def _page(root: Path, config: VtaConfig, stage: int) -> np.ndarray:
@@ -153,8 +164,7 @@ def _dram(ram: Path) -> np.ndarray:
 def main() -> None:
     board = Board(Path(sys.argv[1]), load_config(sys.argv[2]))
     poll_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0005
-    for serve in (board.load_designs, board.tell_state):
-        threading.Thread(target=serve, daemon=True).start()
+    threading.Thread(target=board.tell_state, daemon=True).start()
     print("ready", flush=True)
     while True:
         if not board.step():
