@@ -149,5 +149,5 @@ def _check_batch(name: str, expr: relax.Expr) -> None:
 
 
 def tensor(values: Any) -> torch.Tensor:
-    """Return a copy of an array."""
-    return torch.from_numpy(np.array(values))
+    """Return a copy of an array, placed as torch places its own: sums may depend on it."""
+    return torch.tensor(np.asarray(values))
