@@ -94,10 +94,10 @@ def convolutions(draw: st.DrawFn, most_padding: int = 5) -> tvm.IRModule:
     groups = draw(st.integers(1, 3))
     inputs, outputs = (draw(st.integers(1, 3)) * groups for _ in range(2))
     kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
-    data = (draw(st.integers(1, 2)), inputs, draw(st.integers(1, 12)), draw(st.integers(1, 12)))
     padding = [draw(st.integers(0, most_padding)) for _ in range(4)]
     dilation = [draw(st.integers(1, 3)) for _ in range(2)]
-    _assume_fits(data, kernel, padding, dilation)
+    sides = draw(_sides_that_fit(_spans(kernel, dilation), padding))
+    data = (draw(st.integers(1, 2)), inputs, *sides)
     weight = constant((outputs, inputs // groups, *kernel))
     strides = [draw(st.integers(1, 4)) for _ in range(2)]
     return operator(
@@ -112,10 +112,9 @@ def convolutions(draw: st.DrawFn, most_padding: int = 5) -> tvm.IRModule:
 def pools(draw: st.DrawFn, op: Callable[..., Any], **fixed: bool) -> tvm.IRModule:
     kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     dilation = [draw(st.integers(1, 2)) for _ in range(2)]
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    data = (1, draw(st.integers(1, 3)), draw(st.integers(1, 12)), draw(st.integers(1, 12)))
+    spans = _spans(kernel, dilation)
     padding = [draw(st.integers(0, kernel[side % 2] - 1)) for side in range(4)]
-    _assume_fits(data, kernel, padding, dilation)
+    data = (1, draw(st.integers(1, 3)), *draw(_sides_that_fit(spans, padding)))
     strides = [draw(st.integers(1, 4)) for _ in range(2)]
     _assume_each_window_reads_data(data, spans, padding, strides, dilation)
     return operator(
@@ -126,12 +125,14 @@ def pools(draw: st.DrawFn, op: Callable[..., Any], **fixed: bool) -> tvm.IRModul
     )
 
 
-def _assume_fits(
-    data: Shape, kernel: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
-) -> None:
-    for axis in (0, 1):
-        span = (kernel[axis] - 1) * dilation[axis] + 1
-        assume(data[2 + axis] + padding[axis] + padding[2 + axis] >= span)
+def _spans(kernel: Sequence[int], dilation: Sequence[int]) -> list[int]:
+    return [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+
+
+def _sides_that_fit(spans: Sequence[int], padding: Sequence[int]) -> st.SearchStrategy[Shape]:
+    """Height and width of maps that hold a window with their padding."""
+    least = [max(1, spans[axis] - padding[axis] - padding[2 + axis]) for axis in (0, 1)]
+    return st.tuples(*(st.integers(size, 12) for size in least))
 
 
 def _assume_each_window_reads_data(

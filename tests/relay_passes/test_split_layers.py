@@ -80,6 +80,15 @@ def test_input_each_device_takes_channels_of_the_input_and_the_first_adds_up() -
     assert plan.functions[second.function].cost.macs == 0
 
 
+def test_input_sums_that_cancel_are_as_exact_as_what_is_added() -> None:
+    """This seed's only output is 0.00013, of three sums a thousand times as large."""
+
+    def body(net: Net, h: Any) -> Any:
+        return net.conv(net.conv(h, 4), 1, (5, 5), 1, (0, 0, 0, 0))
+
+    plan_of(Net(3, 5, 5, seed=3205).build(body), 3, "input")
+
+
 def test_spatial_each_device_takes_rows_and_reads_their_halo() -> None:
     plan = plan_of(two_layers(), 2, "spatial")
     assert plan.split == "layers:2:spatial"
