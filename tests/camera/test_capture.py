@@ -92,6 +92,7 @@ def test_a_source_that_goes_away_is_opened_again_until_it_is_there() -> None:
     second.gives.put(Shot(PIXELS))
     assert frames.get(timeout=SOON_S).number == 1
     until(lambda: taken.lost == "")
+    taken.stop()  # else it may be opened once more
     second.gives.put(InputError("end"))
     taken.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,25 +23,31 @@ def a_result(captured_s: float, *, prepare_ms: float = 2.0, infer_ms: float = 10
     return Result(Frame(0, captured_s, PIXELS), "lcp:2", (), (), infer_ms, answered_s)
 
 
+@pytest.fixture
+def now_s(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Stop the meter's clock; what it shows."""
+    monkeypatch.setattr(meter, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    return 100.0
+
+
 def use(device: str, compute_ms: float) -> FrameUse:
     return FrameUse(0, device, compute_ms, 2.0, 1.0, 100, 50, 1, 0, 0)
 
 
-def test_pace() -> None:
+def test_pace(now_s: float) -> None:
     found = Meter()
-    now_s = time.monotonic()
     for number in range(10):
         found.answered(a_result(now_s - 2 + 0.2 * number, infer_ms=10.0 + number))
     pace = found.pace()
-    assert pace.frames_per_s == pytest.approx(10 / 2, rel=0.1)
+    assert pace.frames_per_s == pytest.approx(10 / 1.988)
     assert pace.infer_ms.p50 == pytest.approx(14.5, abs=1)
     assert pace.latency_ms.p95 == pytest.approx(21, abs=1)
 
 
-def test_what_is_old_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_old_is_forgotten(monkeypatch: pytest.MonkeyPatch, now_s: float) -> None:
     monkeypatch.setattr(meter, "WINDOW_S", 0.5)
     found = Meter()
-    found.answered(a_result(time.monotonic() - 1))
+    found.answered(a_result(now_s - 1))
     assert found.pace().frames_per_s == 0
     assert found.pace().latency_ms.p50 == 0
 

@@ -50,6 +50,7 @@ def link() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -103,7 +104,7 @@ def test_it_shows_a_camera_and_everybody_can_use_it(open_: Open, width: int, sch
     """Frames move and are answered rightly; tiles of all boards; axe finds nothing serious."""
     page = open_(width, scheme)
     frames_go_on(page)
-    expect(page.locator("#best[data-right=true]")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#best[data-right=true]")).to_be_visible()
     expect(page.locator("#pill")).to_have_text("Live")
     names = page.locator(".tile h3 span")
     expect(names).to_have_text(["edge-0", "edge-1", "edge-2", "edge-3", "gateway"])
@@ -135,16 +136,16 @@ def test_a_board_is_left_out_and_taken_back_and_splits_are_switched(open_: Open)
     frames_go_on(page)
     tile = page.locator(".tile[data-board=edge-1]")
     tile.get_by_role("button", name="Leave out edge-1").click()
-    expect(tile.locator(".badge")).to_have_text("left out", timeout=WAIT_MS)
+    expect(tile.locator(".badge")).to_have_text("left out")
     frames_go_on(page)
     tile.get_by_role("button", name="Take back edge-1").click()
-    expect(tile.locator(".badge")).to_have_text("working", timeout=WAIT_MS)
+    expect(tile.locator(".badge")).to_have_text("working")
     frames_go_on(page)
     for split, boards in (("one board", 4), ("lcp:2", 5)):
         button = page.get_by_role("button", name=split)
         button.click()
-        expect(button).to_have_attribute("aria-pressed", "true", timeout=WAIT_MS)
-        expect(page.locator(".tile")).to_have_count(boards, timeout=WAIT_MS)
+        expect(button).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".tile")).to_have_count(boards)
         frames_go_on(page)
 
 
@@ -152,9 +153,9 @@ def test_it_pauses_and_takes_another_source_by_keyboard(open_: Open) -> None:
     page = open_(375, "light")
     frames_go_on(page)
     page.get_by_role("button", name="Pause").press("Enter")
-    expect(page.locator("#pill")).to_have_text("Paused", timeout=WAIT_MS)
+    expect(page.locator("#pill")).to_have_text("Paused")
     page.get_by_role("button", name="Resume").press("Enter")
-    expect(page.locator("#pill")).to_have_text("Live", timeout=WAIT_MS)
+    expect(page.locator("#pill")).to_have_text("Live")
     page.locator("#sources select").select_option("synthetic:?fps=10")
     becomes_true(
         page, "fetch('api/state').then(r => r.json()).then(s => s.source === 'synthetic:?fps=10')"

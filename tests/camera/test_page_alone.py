@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -206,15 +207,18 @@ def test_labels_are_text_and_nothing_else(browser: Browser, camera: Camera) -> N
 def test_a_page_comes_back_with_its_camera(browser: Browser) -> None:
     context = browser.new_context()
     page = context.new_page()
-    with Camera(FakeControls()) as camera:
-        page.goto(camera.link)
-        expect(page.locator("#pill")).to_have_text("Live")
-    expect(page.locator("#pill")).to_have_text("Reconnecting")
-    port = int(camera.link.strip("/").rpartition(":")[2])
-    with Camera(FakeControls(), port=port):
-        expect(page.locator("#pill")).to_have_text("Live")
-        frame_after(page, 0)
-        context.close()
+    with socket.socket() as kept:  # so that nobody else takes the port meanwhile
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        with Camera(FakeControls(), port=port) as camera:
+            page.goto(camera.link)
+            expect(page.locator("#pill")).to_have_text("Live")
+        expect(page.locator("#pill")).to_have_text("Reconnecting")
+        with Camera(FakeControls(), port=port):
+            expect(page.locator("#pill")).to_have_text("Live")
+            frame_after(page, 0)
+            context.close()
 
 
 def test_a_link_with_a_token_is_enough_and_does_not_stay_in_the_address(browser: Browser) -> None:

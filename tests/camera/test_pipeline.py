@@ -40,16 +40,23 @@ def compute(function: str, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 class Feed:
-    """A source whose pictures the test gives: each of one brightness in tenths."""
+    """A source whose pictures the test gives: each of one brightness in tenths.
+
+    Attributes
+    ----------
+    asked : pictures that were asked for; all but the last of them have been handed on.
+    """
 
     def __init__(self) -> None:
         self.shots: queue.SimpleQueue[Shot | InputError] = queue.SimpleQueue()
+        self.asked = 0
 
     def show(self, tenths: int) -> None:
         pixels = np.full((30, 40, 3), round(25.5 * tenths), np.uint8)
         self.shots.put(Shot(pixels, str(tenths)))
 
     def read(self) -> Shot:
+        self.asked += 1
         shot = self.shots.get()
         if isinstance(shot, InputError):
             raise shot
@@ -216,7 +223,7 @@ def test_a_pause_lets_no_frame_in_and_shows_those_under_way() -> None:
             feed.show(2)
             story.answer_all()
             await until(lambda: story.shown)
-            await until(feed.shots.empty)
+            await until(lambda: feed.asked == 3)
             assert story.state.paused
             await camera.pause(False)
             feed.show(3)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lcp_tvm.camera.source import open_source
+from lcp_tvm.camera.sources import shot
 from lcp_tvm.camera.sources.shot import Ticks
 from lcp_tvm.errors import InputError
 from tests.example import PICTURES
@@ -130,12 +131,26 @@ def test_a_video_is_played_over_and_over_in_its_colours(tmp_path: Path) -> None:
     assert max(float(shot.pixels[..., 2].mean()) for shot in shots) < 6
 
 
-def test_ticks_that_were_missed_are_left_out() -> None:
+class Clock:
+    """Stands in for ``time``; only who sleeps, or is slow, moves its hands."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_ticks_that_were_missed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As those of a camera that nobody read: afterwards there is no burst."""
-    ticks = Ticks(50)
-    ticks.wait()
-    time.sleep(0.1)
-    ticks.wait()
-    began_s = time.monotonic()
-    ticks.wait()
-    assert time.monotonic() - began_s > 0.015
+    clock = Clock()
+    monkeypatch.setattr(shot, "time", clock)
+    ticks, woken_s = Ticks(50), []
+    for slow_s in (0.0, 0.1, 0.0, 0.0):
+        clock.now_s += slow_s
+        ticks.wait()
+        woken_s.append(clock.now_s)
+    assert woken_s == pytest.approx([100.0, 100.1, 100.12, 100.14])

@@ -137,9 +137,10 @@ def test_a_missing_picture(fashion_package: Path, worker: str, capfd: Capture) -
 
 
 def test_a_worker_that_is_not_there(fashion_package: Path, capfd: Capture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
+    with socket.socket() as unused:  # a port of its own, so that nobody else listens there
+        unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-    line = refused(capfd, "run", fashion_package, BAG, "--workers", address)
+        line = refused(capfd, "run", fashion_package, BAG, "--workers", address)
     assert line.startswith(f"worker {address}: nothing listens there")
     assert "lcp-tvm worker" in line
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -155,19 +154,31 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     assert (folder / f"parts{how}.onnx").read_bytes() == (folder / f"whole{how}.onnx").read_bytes()
 
 
+PRESS_CTRL_C = """
+import signal, sys
+from lcp_tvm.cli import main
+from lcp_tvm.cli.output import ProgressBar
+
+def say(progress, line, say=ProgressBar.say):
+    say(progress, line)
+    if sys.argv[1] in line:
+        signal.raise_signal(signal.SIGINT)
+
+ProgressBar.say = say
+sys.exit(main(sys.argv[2:]))
+"""
+
+
 def interrupt_after(args: list[str], said: str) -> tuple[int, str]:
-    """Press Ctrl-C when a command has said something; its status and all of stderr."""
-    command = [sys.executable, "-m", "lcp_tvm.cli", *args]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        heard = ""
-        for line in process.stderr:
-            heard += line
-            if said in line:
-                process.send_signal(signal.SIGINT)
-        return process.wait(timeout=100), heard
+    """Press Ctrl-C just when a command has said something; its status and all of stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRESS_CTRL_C, said, *args],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return done.returncode, done.stderr
 
 
 def test_another_commands_checkpoint_is_refused(
