@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import tvm_ffi
 
+from lcp_tvm import native
 from lcp_tvm.plan.pieces import find_reads
 from lcp_tvm.plan.plan import Plan, Policy
 from lcp_tvm.predict.placement import Machines
-from lcp_tvm.rpc.control import NearNode, as_tensor
+from lcp_tvm.rpc.control import as_tensor
 from lcp_tvm.rpc.crew import node_names
 from lcp_tvm.rpc.program import Pace, Program, make_program
 from lcp_tvm.rpc.routes import Route, Router
@@ -72,6 +73,7 @@ def new_node(**changes: Any) -> Any:
     """Return a node's module, of one core."""
     options = {"cores": 1, "memory_bytes": 0, "files": "", "host": "127.0.0.1"}
     options |= {"silence_ms": 20_000} | changes
+    native.load()
     return tvm_ffi.get_global_func("lcp_tvm.runtime.Node")(json.dumps(options))
 
 
@@ -227,7 +229,6 @@ def nodes(
     silence_s : after which the client takes a node for lost.
     options : of all nodes but the client.
     """
-    NearNode.make().close()  # loads the library
     machines = Machines(devices, devices if own_gateway else 0)
     with ExitStack() as stack:
         modules = []

@@ -376,14 +376,14 @@ def test_it_runs_over_rpc() -> None:
             server.stdin.close()
 
 
-# tvm's server takes port 0 for a failure, so the system's choice is made before it starts.
+# tvm's server takes port 0 for a failure: it gets the system's choice, or the next that is free.
 SERVER = """
 import socket, sys
 from tvm.rpc.server import Server
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-server = Server("127.0.0.1", port, port + 1, load_library=sys.argv[1], silent=True)
+server = Server("127.0.0.1", port, port + 100, load_library=sys.argv[1], silent=True)
 print(server.port, flush=True)
 sys.stdin.read()
 server.terminate()

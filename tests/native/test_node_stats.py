@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from lcp_tvm.cpu.processor import this_processor
-from lcp_tvm.plan.plan import Plan
 from lcp_tvm.rpc.program import Pace
-from tests.native.nodes import Nodes, a_frame, nodes, until
+from tests.native.nodes import Array, Nodes, a_frame, made_up, nodes, until
 from tests.plan.plans import branches, reuse, tiles
 
 FIELDS = (
@@ -48,10 +50,11 @@ def run_frames(some: Nodes, policy: str, count: int) -> None:
 
 
 def test_frames_are_counted_once() -> None:
-    plan = branches(2)
+    """What comes is more than one read takes, so that it takes time."""
+    plan = tiles(2, 2, side=64, devices=2)
     with nodes(plan, 2) as some:
         run_frames(some, "static", 3)
-        for node, tasks in ((0, 1), (1, 1), (2, 1)):
+        for node, tasks in ((0, 2), (1, 2), (2, 1)):
             rows = frame_rows(some, node, 3)
             assert [row["frame"] for row in rows] == [0, 1, 2]
             for row in rows:
@@ -67,8 +70,21 @@ def test_bytes_come_and_go() -> None:
     plan = branches(2)
     image, branch, scores = (plan.tensors[name].nbytes for name in ("image", "branch0", "scores"))
     head = 48 + 4 * 8
-    with nodes(plan, 2) as some:
-        run_frames(some, "static", 1)
+    gate = threading.Event()
+
+    def compute(name: str, arguments: Sequence[Array]) -> Sequence[Array]:
+        if name == "head":
+            gate.wait(60)
+        return made_up(plan)(name, arguments)
+
+    def has_left() -> bool:
+        return [2, branch + head] in [link[:2] for link in some.stats(1)["links"]]
+
+    with nodes(plan, 2, compute=compute) as some:
+        some.begin(some.route("static"), a_frame(plan))
+        until(has_left, "the branch leaves")  # the end of a frame may overtake what is told of it
+        gate.set()
+        some.outputs()
         source, other, gateway = (frame_rows(some, node, 1)[0] for node in range(3))
     assert source["received_bytes"] == image + head
     assert other["received_bytes"] == image + head
@@ -78,9 +94,16 @@ def test_bytes_come_and_go() -> None:
 
 
 def test_stolen_tasks_are_counted_where_they_run() -> None:
+    """Nobody computes alone: a task of each device must have begun."""
     plan = tiles(4, 4)
-    pace = Pace(board_ms=[[5.0] * len(plan.functions)] * 4, poll_ms=1)
-    with nodes(plan, 3, pace=pace) as some:
+    calls, all_begun = itertools.count(), threading.Barrier(3)
+
+    def compute(name: str, arguments: Sequence[Array]) -> Sequence[Array]:
+        if next(calls) < all_begun.parties:
+            all_begun.wait(60)
+        return made_up(plan)(name, arguments)
+
+    with nodes(plan, 3, compute=compute) as some:
         run_frames(some, "stealing", 1)
         rows = [frame_rows(some, node, 1)[0] for node in range(3)]
     assert sum(row["tasks"] for row in rows) == 16
@@ -119,7 +142,7 @@ def test_no_spans_unless_asked_for() -> None:
 def test_the_client_knows_the_clocks_of_its_peers() -> None:
     """All nodes are on one machine here, so their clocks are one."""
     plan = branches(2)
-    with nodes(plan, 2, silence_s=0.2) as some:
+    with nodes(plan, 2) as some:
         until(lambda: len(some.stats(3)["clocks"]) == 3, "all peers answer")
         clocks = some.stats(3)["clocks"]
         for peer, offset, round_trip in clocks:
@@ -150,15 +173,24 @@ def test_a_call_that_is_too_slow_for_its_board_is_owned_up_to() -> None:
         assert some.stats(0)["late_ns"] == 0  # since the last call
 
 
-def slow(plan: Plan, patience_ms: int) -> Pace:
-    return Pace([[20.0] * len(plan.functions)] * 3, poll_ms=1, patience_ms=patience_ms)
-
-
 @pytest.mark.parametrize(("patience_ms", "fallbacks"), [(0, True), (60_000, False)])
 def test_fallbacks_run_when_patience_is_over(patience_ms: int, fallbacks: bool) -> None:
-    """Two devices, four tiles: two give, and the others' tasks wait for them, or do without."""
+    """Two devices, four tiles: two give, and the others' tasks wait for them, or do without.
+
+    The first tile is held until the second has begun, or even until a task does without it.
+    """
     plan = reuse(2, 2)
-    with nodes(plan, 2, pace=slow(plan, patience_ms)) as some:
+    calls, enough = itertools.count(), threading.Event()
+
+    def compute(name: str, arguments: Sequence[Array]) -> Sequence[Array]:
+        call = next(calls)
+        if call == (2 if fallbacks else 1):
+            enough.set()
+        if call == 0:
+            enough.wait(60)
+        return made_up(plan)(name, arguments)
+
+    with nodes(plan, 2, compute=compute, pace=Pace(poll_ms=1, patience_ms=patience_ms)) as some:
         run_frames(some, "stealing", 1)
         rows = [frame_rows(some, node, 1)[0] for node in range(2)]
     assert (sum(row["fallbacks"] for row in rows) > 0) == fallbacks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,7 @@ FROM_THE_SYSTEM = 1 << 26
 @pytest.fixture(autouse=True)
 def none_is_idle() -> Iterator[None]:
     native.load()
+    gc.collect()  # what other tests have left may hold some
     keep(False)
     keep(True)
     yield
