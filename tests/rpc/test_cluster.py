@@ -235,6 +235,7 @@ def test_a_cancelled_frame_is_ended_and_the_next_runs(crew: FakeCrew) -> None:
     assert crew.client.called("end") == [(0,)]
 
 
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_ends_the_frame_and_the_next_runs(crew: FakeCrew) -> None:
     crew.client.gate.clear()
 

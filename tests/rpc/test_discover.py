@@ -136,10 +136,11 @@ def test_a_tracker_without_workers(tracker: str) -> None:
 
 
 def test_a_tracker_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    with pytest.raises(WorkerError, match=r"Connection refused; start one with 'lcp-tvm tracker'"):
-        find_workers(f"tracker://127.0.0.1:{port}")
+    refused = r"Connection refused; start one with 'lcp-tvm tracker'"
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else is given the port meanwhile
+        with pytest.raises(WorkerError, match=refused):
+            find_workers(f"tracker://127.0.0.1:{deaf.getsockname()[1]}")
 
 
 def test_a_server_that_is_no_tracker() -> None:

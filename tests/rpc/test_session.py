@@ -123,14 +123,6 @@ def test_after_a_frozen_session_the_same_worker_takes_the_next(worker: Address) 
     assert not frozen.is_running()
 
 
-@pytest.fixture
-def heeded_ctrl_c() -> Iterator[None]:
-    """Ctrl-C raises, even in tests that a shell has started in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_ends_a_call_and_its_session(worker: Address) -> None:
     """A call under way -> SIGINT -> KeyboardInterrupt here, and the worker is free again."""
@@ -177,10 +169,10 @@ def test_an_unknown_host() -> None:
 
 
 def test_nothing_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    with pytest.raises(WorkerError, match="nothing listens there; start it with"):
-        WorkerSession.connect(*address)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else is given the port meanwhile
+        with pytest.raises(WorkerError, match="nothing listens there; start it with"):
+            WorkerSession.connect(*deaf.getsockname())
 
 
 def test_a_peer_that_never_answers_hits_the_deadline() -> None:
