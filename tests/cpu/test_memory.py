@@ -87,9 +87,11 @@ def test_frames_take_no_new_memory_but_their_results(tmp_path: Path) -> None:
     library = tmp_path / "net.so"
     compiled(lambda emit, x: mean_of(emit, emit.biased(emit.biased(x, 32), 32)), shape, library)
     first, *later = in_new_process(pages_taken, library, x)
-    maps = 2 * 32 * 512 * 512 * 4
-    assert first > maps // 4096, "or this counts nothing"
-    assert max(later) < 20
+    pages = 32 * 512 * 512 * 4 // 4096
+    assert first > 2 * pages, "or this counts nothing"
+    assert max(later) < pages // 8, "a map"
+    # Of few calls: a system that is short of memory takes pages of code, and gives them back.
+    assert np.median(later) < 20, "anything else"
 
 
 def compiled(body: Body, shape: tuple[int, ...], library: Path) -> int:
