@@ -103,13 +103,22 @@ def test_narrow_branches_learn_plain_pictures_and_the_answers_of_the_original(
 
 
 def test_branches_learn_twice_as_long_without_labels(scripts: Scripts) -> None:
-    patience = {name: made.patience for name, made in scripts.variants.VARIANTS.items()}
-    assert {name for name, times in patience.items() if times == 2} == {
+    of = {run: run.patience for run in scripts.variants.all_runs() if run.network != "lenet"}
+    assert {run.variant for run, times in of.items() if times == 2} == {
         "split2-distilled",
         "split4-distilled",
         "split8-distilled",
     }
-    assert set(patience.values()) == {1, 2}
+    assert set(of.values()) == {1, 2}
+
+
+def test_fattened_and_pruned_branches_of_lenet_learn_three_times_as_long(scripts: Scripts) -> None:
+    runs = scripts.variants.all_runs()
+    of = {run.variant: run.patience for run in runs if run.network == "lenet"}
+    assert {name for name, times in of.items() if times == 3} == {
+        name for name in of if "-f" in name or name.endswith("-pruned45")
+    }
+    assert (of["split8"], of["split8-distilled"], of["original"]) == (1, 2, 1)
 
 
 def test_every_command_is_one_that_train_takes(scripts: Scripts) -> None:

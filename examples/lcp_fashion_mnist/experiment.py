@@ -41,7 +41,7 @@ class Experiment:
     ----------
     folder : of all networks.
     data : to train with and to test on; an absolute path.
-    epochs, precision : of every training; some have more epochs (`Variant.patience`).
+    epochs, precision : of every training; some have more epochs (`Run.patience`).
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Experiment:
         """
         if run.model is None:
             onnx.save(build(run.network, run.seed), self.folder / run.model_file)
-        epochs = self.epochs * VARIANTS[run.variant].patience
+        epochs = self.epochs * run.patience
         settings = ("--epochs", str(epochs), "--precision", self.precision, "--threads", "1")
         command = run.command(str(self.data), settings)
         begin = time.monotonic()

@@ -10,6 +10,8 @@ FATTENED = (10, 20, 30, 40)
 UNDERFIT = ("lenet", "resnet")
 """Small networks, or without wide dense layers: narrow ones learn shifted pictures badly, so that
 they get pictures as they are, and the original's answers beside the labels."""
+SLOW = ("lenet",)
+"""Whose branches, of few channels, still learn when others have learnt all they can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,13 @@ class Variant:
     model : the variant that it is made of, None for an untrained network.
     options : of ``lcp-tvm train``.
     patience : how many times the epochs of others it is trained.
+    slow_patience : the same of SLOW networks, if more.
     """
 
     model: str | None
     options: tuple[str, ...]
     patience: int = 1
+    slow_patience: int = 1
 
 
 def _variants() -> Iterator[tuple[str, Variant]]:
@@ -36,10 +40,11 @@ def _variants() -> Iterator[tuple[str, Variant]]:
         yield name, Variant("original", (*split, "--labels"))
         for percent in FATTENED:
             options = (*split[:-1], str(percent), "--labels")
-            yield f"{name}-f{percent}", Variant("original", options)
+            yield f"{name}-f{percent}", Variant("original", options, slow_patience=3)
         yield f"{name}-distilled", Variant("original", split, patience=2)
         yield f"{name}-int8", Variant(name, (*split, "--labels", "--qat"))
-        yield f"{name}-pruned45", Variant(name, (*split, "--labels", "--prune", "0.45"))
+        pruned = (*split, "--labels", "--prune", "0.45")
+        yield f"{name}-pruned45", Variant(name, pruned, slow_patience=3)
 
 
 VARIANTS = dict(_variants())
@@ -68,6 +73,12 @@ class Run:
     def model_file(self) -> str:
         """Name of the file that training begins with."""
         return Run(self.network, "untrained", self.seed).file if not self.model else self.model.file
+
+    @property
+    def patience(self) -> int:
+        """How many times the epochs of others it is trained."""
+        variant = VARIANTS[self.variant]
+        return max(variant.patience, variant.slow_patience if self.network in SLOW else 1)
 
     def command(self, data: str, settings: Sequence[str]) -> list[str]:
         """Return the command line that trains it, in the folder of all files.
