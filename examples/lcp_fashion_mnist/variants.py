@@ -35,16 +35,17 @@ class Variant:
 def _variants() -> Iterator[tuple[str, Variant]]:
     yield "original", Variant(None, ("--split", "none", "--from-scratch", "--labels"))
     for branches in BRANCHES:
+        slow = 1 if branches == 2 else 3
         name = f"split{branches}"
         split = ("--split", f"lcp:{branches}", "--fatten", "0")
         yield name, Variant("original", (*split, "--labels"))
         for percent in FATTENED:
             options = (*split[:-1], str(percent), "--labels")
-            yield f"{name}-f{percent}", Variant("original", options, slow_patience=3)
+            yield f"{name}-f{percent}", Variant("original", options, slow_patience=slow)
         yield f"{name}-distilled", Variant("original", split, patience=2)
         yield f"{name}-int8", Variant(name, (*split, "--labels", "--qat"))
         pruned = (*split, "--labels", "--prune", "0.45")
-        yield f"{name}-pruned45", Variant(name, pruned, slow_patience=3)
+        yield f"{name}-pruned45", Variant(name, pruned, slow_patience=slow)
 
 
 VARIANTS = dict(_variants())
